@@ -1,0 +1,4 @@
+//! Command line.
+use crate::exit::Exit;
+/// Runs the program.
+pub fn main() -> Exit { Exit::Done }

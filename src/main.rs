@@ -1,0 +1,7 @@
+//! The program; see the library for everything.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    helmfile_operator::cli::main().into()
+}
