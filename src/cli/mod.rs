@@ -1,4 +1,71 @@
-//! Command line.
-use crate::exit::Exit;
+//! The command line: one file per command. The only place that reads the environment and prints.
+
+mod builtin;
+mod check;
+mod config;
+mod render;
+mod report;
+mod run;
+mod world;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use crate::{exit::Exit, process::guard, telemetry::log};
+
+/// Delivers helmfiles to Kubernetes continuously, on a generic controller engine driven by one config file.
+#[derive(Debug, Parser)]
+#[command(name = "helmfile-operator", version, disable_help_subcommand = true)]
+struct Cli {
+    /// Which log lines to show: error, warn, info, debug, or a filter such as `info,hook=warn`
+    #[arg(long, global = true, env = "HELMFILE_OPERATOR_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// How log lines look
+    #[arg(long, global = true, env = "HELMFILE_OPERATOR_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: log::Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controllers of a config; without --file those that deliver helmfiles
+    Run(run::RunArgs),
+    /// Compile a config and say all that is wrong with it; needs no cluster
+    Check(check::CheckArgs),
+    /// Run a handler for an object and print what would be written; needs no cluster
+    Render(render::RenderArgs),
+    /// Show the configs that are built into the program
+    Config(config::ConfigArgs),
+    /// Print the version
+    Version,
+}
+
 /// Runs the program.
-pub fn main() -> Exit { Exit::Done }
+pub fn main() -> Exit {
+    let mut words = std::env::args_os();
+    let _own_name = words.next();
+    // A guard stands in front of every hook that runs: it must start fast, and needs nothing that follows here.
+    if words.next().as_deref() == Some("guard".as_ref()) {
+        let words: Vec<OsString> = words.skip_while(|word| word == "--").collect();
+        return words.split_first().map_or(Exit::Usage, |(program, args)| guard::main(program, args));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return report::usage(&usage),
+    };
+    if let Err(problem) = log::install(cli.log_format, &cli.log) {
+        return report::failed(&anyhow::anyhow!(problem));
+    }
+    // Two providers are compiled in by way of dependencies; name ours before anybody makes a connection.
+    let _installed_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match cli.command {
+        Command::Run(args) => run::main(&args),
+        Command::Check(args) => check::main(&args),
+        Command::Render(args) => render::main(&args),
+        Command::Config(args) => config::main(&args),
+        Command::Version => report::print(&format!("helmfile-operator {}\n", env!("CARGO_PKG_VERSION"))),
+    };
+    result.unwrap_or_else(|error| report::failed(&error))
+}

@@ -1,3 +1,8 @@
 //! The API server: connecting, discovery, reading, writing, watching. Knows nothing of handlers or helmfiles.
 
+pub mod apply;
+pub mod cache;
 pub mod client;
+pub mod crd;
+pub mod discovery;
+pub mod events;

@@ -1,1 +1,3 @@
-//! TODO
+//! What the program says of itself.
+
+pub mod log;

@@ -1,0 +1,89 @@
+//! `check`: all that is wrong with a config, without a cluster.
+
+use std::ffi::OsStr;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{builtin::LIBRARY, report, world};
+use crate::{
+    engine::config::{Diagnostics, Environment, Loaded, Source, load},
+    exit::Exit,
+    yaml,
+};
+
+/// Which configs, and values on top of them.
+#[derive(Debug, Args)]
+pub(super) struct ConfigFiles {
+    /// A config file, or `builtin:NAME`; may be given several times, entries of one name are replaced
+    #[arg(short = 'f', long = "file", short_alias = 'c', alias = "config", value_name = "FILE", default_value = "builtin:default")]
+    pub(super) files: Vec<String>,
+    /// A value for every handler, over those in the config: `key=value`, or `a.b=value` for nested ones
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, Value)>,
+}
+
+fn assignment(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    if key.split('.').any(str::is_empty) {
+        return Err(format!("`{key}` is not a key"));
+    }
+    // `replicas=3` is a number and `enabled=true` a boolean, as in YAML; anything else is text.
+    let scalar = yaml::documents(value).ok().and_then(|mut documents| documents.pop());
+    let scalar = scalar.filter(|value| !value.is_object() && !value.is_array());
+    Ok((key.to_owned(), scalar.unwrap_or_else(|| value.into())))
+}
+
+impl ConfigFiles {
+    /// Reads and compiles them.
+    pub(super) fn load(&self) -> Result<Loaded, Diagnostics> {
+        let sources: Vec<Source> = self.files.iter().map(|file| Source::parse(file)).collect();
+        let path = world::environment().remove(OsStr::new("PATH"));
+        let mut set = Map::new();
+        for (key, value) in &self.set {
+            insert(&mut set, key, value.clone());
+        }
+        load(&sources, &LIBRARY, &Environment { path, set })
+    }
+}
+
+fn insert(map: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            map.insert(key.to_owned(), value);
+        }
+        Some((first, rest)) => {
+            let below = map.entry(first).or_insert_with(|| Value::Object(Map::new()));
+            if !below.is_object() {
+                *below = Value::Object(Map::new());
+            }
+            if let Some(below) = below.as_object_mut() {
+                insert(below, rest, value);
+            }
+        }
+    }
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigFiles,
+}
+
+pub(super) fn main(args: &CheckArgs) -> anyhow::Result<Exit> {
+    match args.config.load() {
+        Err(diagnostics) => {
+            report::note(&diagnostics.to_string());
+            Ok(Exit::Failed)
+        }
+        Ok(loaded) if !loaded.warnings.0.is_empty() => {
+            report::note(&loaded.warnings.to_string());
+            Ok(Exit::Failed)
+        }
+        Ok(loaded) => {
+            let names: Vec<&str> = loaded.config.entries.iter().map(|entry| entry.name.as_str()).collect();
+            report::print(&format!("ok: {}\n", if names.is_empty() { "no entries".to_owned() } else { names.join(", ") }))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Writing to the API server, and saying in one sentence why it refused.
+
+use std::time::Duration;
+
+use kube::{
+    Client,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy},
+};
+use serde_json::Value;
+
+use super::{
+    cache::Fingerprint,
+    discovery::{Served, to_json},
+};
+use crate::object::{Key, ObjectRef};
+
+/// Where a write goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but status.
+    Main,
+    /// The status subresource.
+    Status,
+}
+
+/// A write that was refused or did not arrive.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} {object}: {}", describe(.source))]
+pub struct WriteError {
+    /// What we tried, as a verb.
+    pub action: &'static str,
+    /// On what.
+    pub object: ObjectRef,
+    /// What came back.
+    source: kube::Error,
+}
+
+/// An object right after it was written.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The object without `managedFields`.
+    pub object: Value,
+    /// What tells its later changes apart.
+    pub print: Fingerprint,
+}
+
+/// What a caller can do about a refused write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Somebody changed the object in between: look again and decide anew.
+    Stale,
+    /// Somebody else owns a field.
+    FieldConflict,
+    /// The object is gone.
+    NotFound,
+    /// We have no right to.
+    Forbidden,
+    /// Anything else.
+    Other,
+}
+
+impl WriteError {
+    /// What kind of refusal it is.
+    pub fn refusal(&self) -> Refusal {
+        let kube::Error::Api(status) = &self.source else { return Refusal::Other };
+        // Both are 409 (RULES 14); only the causes tell them apart.
+        let field = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "FieldManagerConflict");
+        match status.code {
+            409 if field => Refusal::FieldConflict,
+            409 => Refusal::Stale,
+            404 => Refusal::NotFound,
+            403 => Refusal::Forbidden,
+            _ => Refusal::Other,
+        }
+    }
+}
+
+/// The longest a single write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Writes objects.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+}
+
+impl Writer {
+    /// Writes with this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Server-side apply. Returns the object as it is now.
+    ///
+    /// # Errors
+    /// A conflict with another field manager unless `force`, or whatever the API server says.
+    pub async fn apply(
+        &self,
+        served: &Served,
+        object: &Value,
+        manager: &str,
+        force: bool,
+        part: Part,
+    ) -> Result<Written, WriteError> {
+        let mut params = PatchParams::apply(manager);
+        params.force = force;
+        self.patch(served, "apply", &Key::of(object), &params, &Patch::Apply(object), part).await
+    }
+
+    /// JSON merge patch. With a `metadata.resourceVersion` in it, only that version is changed.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] when the object has another version by now, or whatever the API server says.
+    pub async fn merge(&self, served: &Served, key: &Key, patch: &Value, manager: &str, part: Part) -> Result<Written, WriteError> {
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        self.patch(served, "patch", key, &params, &Patch::Merge(patch), part).await
+    }
+
+    async fn patch(
+        &self,
+        served: &Served,
+        action: &'static str,
+        key: &Key,
+        params: &PatchParams,
+        patch: &Patch<&Value>,
+        part: Part,
+    ) -> Result<Written, WriteError> {
+        let api = served.api_of(&self.client, key);
+        let call = async {
+            match part {
+                Part::Main => api.patch(&key.name, params, patch).await,
+                Part::Status => api.patch_status(&key.name, params, patch).await,
+            }
+        };
+        let object: DynamicObject =
+            in_time(call).await.map_err(|source| WriteError { action, object: key.of_kind(&served.gvk), source })?;
+        let print = Fingerprint::of(&object.metadata);
+        Ok(Written { object: to_json(&served.gvk, object), print })
+    }
+
+    /// Deletes exactly this object: one of the same name with another UID is left alone. Gone already is fine.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn delete(&self, served: &Served, key: &Key, uid: &str, version: Option<&str>) -> Result<(), WriteError> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: version.map(str::to_owned) }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        let api = served.api_of(&self.client, key);
+        match in_time(api.delete(&key.name, &params)).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(source) => Err(WriteError { action: "delete", object: key.of_kind(&served.gvk), source }),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let late = || kube::Error::Service(Box::new(std::io::Error::other("the API server did not answer in time")));
+    tokio::time::timeout(WRITE_TIMEOUT, call).await.map_err(|_| late())?
+}
+
+/// What went wrong with an API call, in one sentence: the server's own words, or the innermost cause.
+pub fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let text = if status.message.is_empty() { &status.reason } else { &status.message };
+        return text.trim().replace('\n', " ");
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

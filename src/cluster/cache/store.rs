@@ -1,0 +1,243 @@
+//! The copies of one kind.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::Fingerprint;
+use crate::object::{self, Gvk, Key};
+
+/// A copy of an object.
+#[derive(Debug, Clone)]
+pub struct Cached {
+    /// The object without `managedFields`; only its metadata when the watch asks for no more.
+    pub object: Arc<Value>,
+    /// What tells its changes apart.
+    pub print: Fingerprint,
+}
+
+/// Something happened to an object.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The kind.
+    pub gvk: Gvk,
+    /// Which object.
+    pub key: Key,
+    /// Before; `None` when it is new.
+    pub before: Option<Cached>,
+    /// After; `None` when it is gone.
+    pub after: Option<Cached>,
+    /// Whether the object was there already when the listener came.
+    pub initial: bool,
+}
+
+impl Change {
+    /// The newest we know of the object.
+    pub fn object(&self) -> Option<&Arc<Value>> {
+        self.after.as_ref().or(self.before.as_ref()).map(|cached| &cached.object)
+    }
+}
+
+/// Called for each change, under the store's lock: it must be quick and must not call back into the store.
+pub type Listener = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// All copies of one watch.
+pub struct Store {
+    gvk: Gvk,
+    inner: Mutex<Inner>,
+    /// Counts changes, so that waiting for one needs no polling.
+    version: watch::Sender<u64>,
+    state: watch::Sender<StoreState>,
+}
+
+/// How far the watch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreState {
+    /// Whether everything that exists has been seen once.
+    pub synced: bool,
+    /// The last trouble, until it is over.
+    pub trouble: Option<String>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: HashMap<Key, Cached>,
+    /// UID → the object.
+    uids: HashMap<String, Key>,
+    /// UID of an owner → what it owns.
+    owned: HashMap<String, HashSet<Key>>,
+    listeners: Vec<(u64, Listener)>,
+    next_listener: u64,
+}
+
+impl Store {
+    pub(super) fn new(gvk: Gvk) -> Self {
+        let state = StoreState { synced: false, trouble: None };
+        Self {
+            gvk,
+            inner: Mutex::default(),
+            version: watch::Sender::new(0),
+            state: watch::Sender::new(state),
+        }
+    }
+
+    /// The kind.
+    pub fn gvk(&self) -> &Gvk {
+        &self.gvk
+    }
+
+    /// An object by name.
+    pub fn get(&self, key: &Key) -> Option<Cached> {
+        self.lock().objects.get(key).cloned()
+    }
+
+    /// The name of the object with this UID.
+    pub fn key_of_uid(&self, uid: &str) -> Option<Key> {
+        self.lock().uids.get(uid).cloned()
+    }
+
+    /// Everything that the object with this UID owns, in the order of names.
+    pub fn owned_by(&self, uid: &str) -> Vec<Cached> {
+        let inner = self.lock();
+        let mut keys: Vec<&Key> = inner.owned.get(uid).into_iter().flatten().collect();
+        keys.sort();
+        keys.into_iter().filter_map(|key| inner.objects.get(key).cloned()).collect()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.lock().objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All names.
+    pub fn keys(&self) -> Vec<Key> {
+        self.lock().objects.keys().cloned().collect()
+    }
+
+    /// Calls `listener` for every object that is there and for each change from now on. Returns a number to
+    /// [`Self::unlisten`] with.
+    pub fn listen(&self, listener: Listener) -> u64 {
+        let mut inner = self.lock();
+        for (key, cached) in &inner.objects {
+            let after = Some(cached.clone());
+            listener(&Change { gvk: self.gvk.clone(), key: key.clone(), before: None, after, initial: true });
+        }
+        inner.next_listener += 1;
+        let number = inner.next_listener;
+        inner.listeners.push((number, listener));
+        number
+    }
+
+    /// Stops calling a listener.
+    pub fn unlisten(&self, number: u64) {
+        self.lock().listeners.retain(|(known, _)| *known != number);
+    }
+
+    /// The watch's state, to wait for or to show.
+    pub fn state(&self) -> watch::Receiver<StoreState> {
+        self.state.subscribe()
+    }
+
+    /// Waits until the copy of an object satisfies `seen`, at most for `limit`. Says whether it did.
+    pub async fn wait(&self, key: &Key, limit: Duration, seen: impl Fn(Option<&Cached>) -> bool) -> bool {
+        let mut version = self.version.subscribe();
+        let wait = async {
+            while !seen(self.lock().objects.get(key)) {
+                if version.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(limit, wait).await.unwrap_or(false)
+    }
+
+    pub(super) fn put(&self, object: Value, print: Fingerprint, initial: bool) {
+        let key = Key::of(&object);
+        let after = Cached { object: Arc::new(object), print };
+        let mut inner = self.lock();
+        let before = inner.objects.insert(key.clone(), after.clone());
+        if let Some(before) = &before {
+            inner.unindex(&key, &before.object);
+        }
+        inner.index(&key, &after.object);
+        let same = before.as_ref().is_some_and(|before| {
+            object::resource_version(&before.object) == object::resource_version(&after.object)
+        });
+        // A watch that starts over shows everything again; what has not changed is no news.
+        if !same {
+            inner.tell(&Change { gvk: self.gvk.clone(), key, before, after: Some(after), initial });
+        }
+        drop(inner);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn remove(&self, key: &Key) {
+        let mut inner = self.lock();
+        let Some(before) = inner.objects.remove(key) else { return };
+        inner.unindex(key, &before.object);
+        inner.tell(&Change { gvk: self.gvk.clone(), key: key.clone(), before: Some(before), after: None, initial: false });
+        drop(inner);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn set_state(&self, change: impl FnOnce(&mut StoreState)) {
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn index(&mut self, key: &Key, object: &Value) {
+        if let Some(uid) = object::uid(object) {
+            self.uids.insert(uid.to_owned(), key.clone());
+        }
+        for owner in object::owner_uids(object) {
+            self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
+        }
+    }
+
+    fn unindex(&mut self, key: &Key, object: &Value) {
+        if let Some(uid) = object::uid(object) {
+            self.uids.remove(uid);
+        }
+        for owner in object::owner_uids(object) {
+            if let Some(keys) = self.owned.get_mut(owner) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.owned.remove(owner);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, change: &Change) {
+        for (_, listener) in &self.listeners {
+            listener(change);
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("gvk", &self.gvk).field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! Reading config files and what they name.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    compile::{self, Environment, Unit},
+    diagnostic::{Diagnostic, Diagnostics, Severity},
+    model::Config,
+    raw::{self, RawConfig},
+    shape,
+    tree::{Node, Place},
+};
+
+/// A config file to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// One that is compiled into the program: `builtin:NAME`.
+    Builtin(String),
+}
+
+impl Source {
+    /// Reads what a person gives to `--file`.
+    pub fn parse(text: &str) -> Self {
+        text.strip_prefix(BUILTIN).map_or_else(|| Self::File(text.into()), |name| Self::Builtin(name.to_owned()))
+    }
+}
+
+const BUILTIN: &str = "builtin:";
+
+/// Texts that are compiled into the program, by name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Library {
+    /// Configs.
+    pub configs: &'static [(&'static str, &'static str)],
+    /// Templates and CRDs that configs may name.
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+impl Library {
+    fn config(&self, name: &str) -> Result<&'static str, String> {
+        find(self.configs, name).ok_or_else(|| missing("config", name, self.configs))
+    }
+
+    fn file(&self, name: &str) -> Result<&'static str, String> {
+        find(self.files, name).ok_or_else(|| missing("file", name, self.files))
+    }
+}
+
+fn find(texts: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
+    texts.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+fn missing(what: &str, name: &str, known: &[(&str, &str)]) -> String {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    format!("there is no built-in {what} `{name}`; there are {}", names.join(", "))
+}
+
+/// A config that can be used, and what it warns of.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// Warnings only.
+    pub warnings: Diagnostics,
+}
+
+/// Reads and compiles config files; later ones win where entries have one name.
+///
+/// # Errors
+/// All that is wrong with all of them.
+pub fn load(sources: &[Source], library: &Library, environment: &Environment) -> Result<Loaded, Diagnostics> {
+    let mut diagnostics = Vec::new();
+    let units: Vec<Unit> =
+        sources.iter().filter_map(|source| read(source, library).map_err(|wrong| diagnostics.extend(wrong)).ok()).collect();
+    let (config, found) = compile::compile(&units, environment);
+    diagnostics.extend(found);
+    let diagnostics = Diagnostics(diagnostics);
+    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
+}
+
+fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
+    let (name, folder, text) = match source {
+        Source::File(path) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            // Absolute, since hooks run in folders of their own.
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            let text = std::fs::read_to_string(path).map_err(|error| format!("failed to read it: {error}"));
+            (path.display().to_string(), folder, text)
+        }
+        Source::Builtin(name) => {
+            let text = library.config(name).map(str::to_owned);
+            (format!("{BUILTIN}{name}"), PathBuf::from("/"), text)
+        }
+    };
+    let wrong = |message, text: &str, at| vec![Diagnostic::new(Severity::Error, message, &name, text, at)];
+    let text = text.map_err(|message| wrong(message, "", Place { line: 0, column: 0 }))?;
+    let tree = Node::parse(&text).map_err(|error| {
+        wrong(error.message.clone(), &text, Place { line: error.line, column: error.column })
+    })?;
+    let misfits = shape::check(&tree, &raw::schema());
+    if !misfits.is_empty() {
+        let diagnose = |misfit: shape::Misfit| Diagnostic::new(Severity::Error, misfit.message, &name, &text, misfit.at);
+        return Err(misfits.into_iter().map(diagnose).collect());
+    }
+    let raw: RawConfig =
+        serde_json::from_value(tree.value()).map_err(|error| wrong(error.to_string(), &text, tree.at))?;
+    let files = named_files(&raw).map(|file| (file.to_owned(), read_named(file, &folder, library))).collect();
+    Ok(Unit { name, text, tree, raw, folder, files })
+}
+
+fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {
+    let templates = raw.resources.iter().filter_map(|entry| entry.reconciler.template.as_ref()?.file.as_deref());
+    templates.chain(raw.crds.iter().map(String::as_str))
+}
+
+fn read_named(file: &str, folder: &Path, library: &Library) -> Result<String, String> {
+    match file.strip_prefix(BUILTIN) {
+        Some(name) => library.file(name).map(str::to_owned),
+        None => std::fs::read_to_string(folder.join(file)).map_err(|error| format!("failed to read `{file}`: {error}")),
+    }
+}
+
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use std::fs;
+
+use super::*;
+use crate::engine::config::Handler;
+
+fn load_text(text: &str) -> Result<Loaded, Diagnostics> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    fs::write(&file, text).unwrap();
+    let environment = Environment { path: Some("/bin:/usr/bin".into()), ..Environment::default() };
+    load(&[Source::File(file)], &Library::default(), &environment)
+}
+
+/// What a person sees, with the temporary folder taken out.
+fn complaints(text: &str) -> String {
+    let wrong = load_text(text).unwrap_err();
+    wrong
+        .0
+        .iter()
+        .map(|diagnostic| format!("{}:{} {}", diagnostic.line, diagnostic.column, diagnostic.message))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_small_config_gets_its_defaults() {
+    let loaded = load_text(
+        "values: {a: 1, m: {x: 1}}\nresources:\n- group: example.com\n  version: v1\n  kind: Hello\n  \
+         values: {m: {y: 2}}\n  reconciler:\n    exec: {command: sh}\n",
+    )
+    .unwrap();
+    let entry = &loaded.config.entries[0];
+    assert_eq!(entry.name, "hello.example.com");
+    assert_eq!(entry.concurrency, 4);
+    assert_eq!(serde_json::to_string(&entry.values).unwrap(), r#"{"a":1,"m":{"x":1,"y":2}}"#);
+    let Handler::Exec(exec) = &entry.reconciler.handler else { panic!("no exec") };
+    assert_eq!(exec.timeout, Some(std::time::Duration::from_secs(60)));
+    assert_eq!(loaded.warnings, Diagnostics::default());
+}
+
+#[test]
+fn all_misfits_are_found_at_once_with_their_places() {
+    let text = "resources:\n- version: v1\n  kind: 3\n  reconsiler: {}\n- group: g\n  version: v1\n  kind: K\n  \
+                concurrency: 0\n  reconciler:\n    exec:\n      comand: x\n";
+    assert_eq!(
+        complaints(text),
+        "3:3 `resources[0].kind` must be a text, found the number 3; write \"3\" in quotes\n\
+         4:3 unknown field `reconsiler` in `resources[0]`; did you mean `reconciler`?\n\
+         2:3 `resources[0]` lacks the field `reconciler`\n\
+         8:3 `resources[1].concurrency` must be from 1 to 1000, found 0\n\
+         11:7 unknown field `comand` in `resources[1].reconciler.exec`; did you mean `command`?\n\
+         10:5 `resources[1].reconciler.exec` lacks the field `command`"
+    );
+}
+
+#[test]
+fn all_wrong_meanings_are_found_at_once_with_their_places() {
+    let text = "resources:\n- version: v1\n  kind: A\n  resyncPeriod: 1d\n  reconciler:\n    exec: {command: sh, timeout: -1s}\n    \
+                template: {inline: x}\n- version: v1\n  kind: B\n  dependents:\n  - {version: v1, kind: C}\n  - {version: v2, kind: C}\n  \
+                - {version: v1, kind: B}\n  reconciler: {}\n";
+    assert_eq!(
+        complaints(text),
+        "7:5 a reconciler has exactly one handler, and `exec` is given as well\n\
+         4:3 duration `1d` has the unknown unit `d`; units are ms, s, m and h\n\
+         12:5 the dependent kind v2 C is listed twice\n\
+         13:5 v1 B cannot be a dependent of itself\n\
+         14:3 a reconciler needs a handler: one of `exec` and `template`"
+    );
+}
+
+#[test]
+fn names_of_files_and_builtins_are_checked() {
+    let text = "crds: [absent.yaml, 'builtin:nope']\nresources:\n- version: v1\n  kind: A\n  reconciler: {template: {file: none.hbs}}\n";
+    let text = complaints(text);
+    assert!(text.contains("5:27 failed to read `none.hbs`: No such file"), "{text}");
+    assert!(text.contains("1:8 failed to read `absent.yaml`: No such file"), "{text}");
+    assert!(text.contains("there is no built-in file `nope`"), "{text}");
+}
+
+#[test]
+fn two_entries_of_one_name_in_one_file_are_an_error_and_in_two_files_the_last_wins() {
+    let entry = |command: &str| {
+        format!("- version: v1\n  kind: A\n  reconciler: {{exec: {{command: {command}}}}}\n")
+    };
+    let twice = format!("resources:\n{}{}", entry("sh"), entry("env"));
+    assert_eq!(complaints(&twice), "5:3 `resources[0]` is called `a` already; give one of them another `name`");
+    let folder = tempfile::tempdir().unwrap();
+    let sources: Vec<Source> = ["sh", "env"]
+        .iter()
+        .map(|command| {
+            let file = folder.path().join(command);
+            fs::write(&file, format!("resources:\n{}", entry(command))).unwrap();
+            Source::File(file)
+        })
+        .collect();
+    let environment = Environment { path: Some("/bin:/usr/bin".into()), ..Environment::default() };
+    let config = load(&sources, &Library::default(), &environment).unwrap().config;
+    assert_eq!(config.entries.len(), 1);
+    let Handler::Exec(exec) = &config.entries[0].reconciler.handler else { panic!("no exec") };
+    assert_eq!(exec.program, super::super::Program::Named("env".into()));
+}
+
+#[test]
+fn a_missing_hook_is_a_warning_since_it_may_come_later() {
+    let loaded = load_text("resources:\n- version: v1\n  kind: A\n  reconciler: {exec: {command: ./hook.sh}}\n").unwrap();
+    assert!(loaded.warnings.0[0].message.ends_with("/./hook.sh` does not exist"), "{}", loaded.warnings);
+}
+
+#[test]
+fn the_first_schema_of_the_predecessor_gets_a_hint() {
+    assert!(complaints("controllers: []\n").contains("rename it to `resources`"));
+}
+
+#[test]
+fn a_diagnostic_shows_the_line() {
+    let wrong = load_text("resources:\n- version: v1\n  kind: A\n  reconciler:\n    exek: {command: sh}\n").unwrap_err();
+    let text = wrong.0[0].to_string();
+    let shown: Vec<&str> = text.lines().collect();
+    assert_eq!(shown[0], "error: unknown field `exek` in `resources[0].reconciler`; did you mean `exec`?");
+    assert!(shown[1].ends_with("config.yaml:5:5"));
+    assert_eq!(shown[3..], ["5 |     exek: {command: sh}", "  |     ^"]);
+}

@@ -1,0 +1,17 @@
+//! config.yaml: text → [`tree`] (values with places) → [`shape`] (does it fit the schema?) → [`raw`] → [`compile`] →
+//! [`model`] (what the program uses).
+//!
+//! All errors are found in one go, each with file, line, column and the line itself.
+
+pub mod compile;
+pub mod diagnostic;
+mod load;
+pub mod model;
+pub mod raw;
+mod shape;
+mod tree;
+
+pub use compile::Environment;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use load::{Library, Loaded, Source, load};
+pub use model::{Config, Crd, Entry, Exec, Handler, Program, Reconciler};

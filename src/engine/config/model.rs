@@ -1,0 +1,105 @@
+//! A config as the program uses it: defaults filled in, templates compiled, durations parsed.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::{engine::template::Template, object::Gvk};
+
+/// A whole configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// What to watch and who answers.
+    pub entries: Vec<Arc<Entry>>,
+    /// What to apply before anything is watched.
+    pub crds: Vec<Crd>,
+}
+
+/// A CustomResourceDefinition to apply at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Crd {
+    /// Where it was read, for messages.
+    pub source: String,
+    /// The object.
+    pub manifest: Value,
+}
+
+/// One entry of `resources[]`.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its identity.
+    pub name: String,
+    /// The handled kind.
+    pub gvk: Gvk,
+    /// Kinds that the handler creates.
+    pub dependents: Vec<Gvk>,
+    /// Who answers.
+    pub reconciler: Reconciler,
+    /// How often to run without a reason.
+    pub resync_period: Option<Duration>,
+    /// What every run is given.
+    pub values: Map<String, Value>,
+    /// How many objects at once.
+    pub concurrency: usize,
+    /// The condition that the engine keeps.
+    pub condition: Option<String>,
+}
+
+impl Entry {
+    /// The field manager of everything this entry writes.
+    pub fn field_manager(&self) -> String {
+        format!("helmfile-operator/{}", self.name)
+    }
+
+    /// The field manager of what the engine itself says about this entry's runs: another one than
+    /// [`Self::field_manager`], since applying the entry's status must not remove it.
+    pub fn engine_manager(&self) -> String {
+        format!("helmfile-operator-engine/{}", self.name)
+    }
+}
+
+/// A handler and when it runs again.
+#[derive(Debug)]
+pub struct Reconciler {
+    /// Who answers.
+    pub handler: Handler,
+    /// When to run again after a success.
+    pub requeue_after: Option<Duration>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+pub enum Handler {
+    /// A program.
+    Exec(Exec),
+    /// A template.
+    Template(Template),
+}
+
+/// A program and how to run it.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    /// Which one.
+    pub program: Program,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub folder: PathBuf,
+    /// The folder of the config file, which relative program paths start from.
+    pub base: PathBuf,
+    /// Environment variables on top of the operator's own.
+    pub env: BTreeMap<String, String>,
+    /// The longest it may run.
+    pub timeout: Option<Duration>,
+    /// Whether to log what goes in and out.
+    pub debug: bool,
+}
+
+/// Which program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// This one.
+    Own,
+    /// Another, by name or path. Looked up at each run, so that a hook that is put in place later is found.
+    Named(String),
+}

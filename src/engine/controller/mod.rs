@@ -1,0 +1,15 @@
+//! One controller per entry: queue → observe → handler → plan → execute → record.
+
+pub mod backoff;
+mod difference;
+mod entry;
+mod execute;
+mod observe;
+pub mod offline;
+mod ownership;
+pub mod plan;
+mod queue;
+mod reconcile;
+mod watches;
+
+pub use entry::{Shared, run};

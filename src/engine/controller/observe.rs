@@ -1,0 +1,80 @@
+//! From the caches to what a handler is given.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    entry::Controller,
+    plan::{KindRules, Shown},
+    watches::ActiveWatches,
+};
+use crate::{
+    contract::{ByKind, State, Trigger},
+    cluster::{
+        cache::Cached,
+        discovery::{DiscoveryError, Served},
+    },
+    object::{self, ObjectRef},
+};
+
+/// Everything that one run starts from.
+pub(super) struct Observation {
+    pub(super) object: Value,
+    pub(super) shown: Vec<Shown>,
+    pub(super) kind: std::sync::Arc<Served>,
+    /// By contract key.
+    pub(super) dependents: BTreeMap<String, std::sync::Arc<Served>>,
+}
+
+impl Observation {
+    /// Looks at the caches once, so that the handler, the plan and its preconditions speak of the same moment.
+    pub(super) async fn take(controller: &Controller, parent: &Cached) -> Result<Self, DiscoveryError> {
+        let discovery = &controller.shared.discovery;
+        let kind = discovery.resolve(&controller.entry.gvk).await?;
+        let mut dependents = BTreeMap::new();
+        let mut shown = Vec::new();
+        let uid = object::uid(&parent.object).unwrap_or_default();
+        for (key, (gvk, watch)) in &controller.dependents {
+            dependents.insert(key.clone(), discovery.resolve(gvk).await?);
+            shown.extend(watch.store.owned_by(uid).into_iter().map(|cached| Shown {
+                object: (*cached.object).clone(),
+                print: Some(cached.print),
+            }));
+        }
+        Ok(Self { object: (*parent.object).clone(), shown, kind, dependents })
+    }
+
+    /// The state for the handler. Declared kinds without objects are given as empty lists.
+    pub(super) fn state(&self, controller: &Controller, watches: &ActiveWatches, triggers: &[Trigger], attempt: u32) -> State {
+        let mut dependents: ByKind = self.dependents.keys().map(|key| (key.clone(), Vec::new())).collect();
+        for shown in &self.shown {
+            if let Some(name) = ObjectRef::of(&shown.object) {
+                dependents.entry(name.gvk.key()).or_default().push(shown.object.clone());
+            }
+        }
+        State {
+            object: self.object.clone(),
+            dependents,
+            references: ByKind::new(),
+            watched: watches.bodies(),
+            triggers: triggers.to_vec(),
+            values: Value::Object(controller.entry.values.clone()),
+            attempt,
+        }
+    }
+
+    /// What the plan needs to know of the dependents' kinds.
+    pub(super) fn rules(&self) -> BTreeMap<String, KindRules> {
+        self.dependents.iter().map(|(key, served)| (key.clone(), rules(served))).collect()
+    }
+}
+
+/// What the plan needs to know of a kind.
+pub(super) fn rules(served: &Served) -> KindRules {
+    KindRules {
+        gvk: served.gvk.clone(),
+        namespaced: served.namespaced,
+        status_subresource: served.status_subresource,
+    }
+}

@@ -1,0 +1,318 @@
+//! One run for one object, from its turn in the queue to the record of what happened.
+
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    backoff,
+    entry::Controller,
+    execute::{ExecuteError, Executor, Trace},
+    observe::{Observation, rules},
+    plan::{self, Memory, Observed, Plan, PlanError, status_manifest},
+    queue::Turn,
+    watches::ActiveWatches,
+};
+use crate::{
+    cluster::{cache::Cached, discovery::DiscoveryError},
+    contract::{Event, EventType, Progress, Reply, State, TriggerType},
+    engine::{
+        handler::{self, HandlerError},
+        record::{Outcome, Run},
+    },
+    object::{self, Key, ObjectRef},
+};
+
+/// What is remembered of an object between its runs.
+#[derive(Debug, Default)]
+pub(super) struct ObjectState {
+    memory: Memory,
+    watches: ActiveWatches,
+    /// Failures in a row.
+    attempt: u32,
+    /// What the engine's own condition says: whether the last run succeeded, and the message.
+    told: Option<(bool, String)>,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
+    Handler(#[from] HandlerError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+}
+
+impl RunError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Discovery(_) => "KindUnavailable",
+            Self::Handler(error) => error.reason(),
+            Self::Plan(_) => "ReplyRefused",
+            Self::Execute(error) => error.reason(),
+        }
+    }
+}
+
+/// How long to wait for the caches to show what we wrote, before the next run may start on older copies.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// A run that lost a race waits this long at least for the caches to show who won it.
+const RACE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
+pub(super) async fn run(controller: &Controller, turn: Turn) {
+    let Some(parent) = controller.parents.store.get(&turn.key) else {
+        // Gone. Its dependents go with it, by their owner references; dropping its state ends its watches.
+        controller.lock().remove(&turn.key);
+        controller.queue.forget(&turn.key);
+        return;
+    };
+    if object::is_terminating(&parent.object) {
+        controller.queue.done(&turn.key, Vec::new(), None);
+        return;
+    }
+    let mut state = controller.lock().remove(&turn.key).unwrap_or_default();
+    let mut attempt = Attempt { controller, turn: &turn, parent: &parent, traces: Vec::new(), handler: None };
+    let started = Instant::now();
+    let result = attempt.go(&mut state).await;
+    let (outcome, again) = attempt.conclude(&mut state, result).await;
+    let Attempt { traces, handler, .. } = attempt;
+    catch_up(controller, &traces).await;
+    let entry = &controller.entry;
+    let object = turn.key.of_kind(&entry.gvk);
+    Run { entry: entry.name.clone(), object, triggers: turn.triggers, handler, elapsed: started.elapsed(), outcome }.log();
+    controller.lock().insert(turn.key.clone(), state);
+    controller.queue.done(&turn.key, traces.iter().map(Trace::event_version).collect(), again);
+}
+
+struct Attempt<'a> {
+    controller: &'a Controller,
+    turn: &'a Turn,
+    parent: &'a Cached,
+    traces: Vec<Trace>,
+    handler: Option<Duration>,
+}
+
+impl Attempt<'_> {
+    async fn go(&mut self, state: &mut ObjectState) -> Result<Plan, RunError> {
+        let controller = self.controller;
+        let seen = Observation::take(controller, self.parent).await?;
+        let given = seen.state(controller, &state.watches, &self.turn.triggers, state.attempt);
+        let reply = self.call(&seen, &given, &mut state.memory).await?;
+        let plan = self.plan(&seen, &state.memory, reply)?;
+        let manager = controller.entry.field_manager();
+        let executor = executor(controller, &seen, &manager);
+        for step in &plan.steps {
+            let trace = executor.step(step, &mut state.memory).await?;
+            self.traces.push(trace);
+        }
+        for event in &plan.events {
+            controller.shared.events.publish(&seen.object, event).await;
+        }
+        if let Some(requests) = &plan.watches {
+            state.watches.set(controller, &self.turn.key, requests.clone());
+        }
+        Ok(plan)
+    }
+
+    fn plan(&self, seen: &Observation, memory: &Memory, reply: Reply) -> Result<Plan, PlanError> {
+        let observed = Observed {
+            object: &seen.object,
+            kind: rules(&seen.kind),
+            dependents: &seen.rules(),
+            shown: &seen.shown,
+            stranger: &|name| self.controller.cached(name),
+            memory,
+            now: self.controller.shared.clock.now().as_second(),
+        };
+        plan::plan(&observed, reply)
+    }
+
+    /// Calls the handler and writes what it reports while it runs.
+    async fn call(
+        &mut self,
+        seen: &Observation,
+        given: &State,
+        memory: &mut Memory,
+    ) -> Result<Reply, RunError> {
+        let (controller, manager) = (self.controller, self.controller.entry.field_manager());
+        let name = self.turn.key.of_kind(&controller.entry.gvk);
+        let (tell, mut hear) = mpsc::channel::<Progress>(16);
+        let answer = handler::call(&controller.entry, &name, given, &controller.shared.handlers, tell);
+        let traces = &mut self.traces;
+        let report = async {
+            while let Some(progress) = hear.recv().await {
+                let executor = executor(controller, seen, &manager);
+                if let Some(status) = progress.status {
+                    match executor.progress(Value::Object(status), memory).await {
+                        Ok(trace) => traces.extend(trace),
+                        // The final status will say it again; a report must not end the run.
+                        Err(error) => tracing::warn!(object = %name, "failed to write progress: {error}"),
+                    }
+                }
+                for event in &progress.events {
+                    controller.shared.events.publish(&seen.object, event).await;
+                }
+            }
+        };
+        let (answer, ()) = tokio::join!(answer, report);
+        let answer = answer?;
+        self.handler = Some(answer.elapsed);
+        Ok(answer.reply)
+    }
+
+    /// Decides what comes next, and tells people of failures.
+    async fn conclude(
+        &mut self,
+        state: &mut ObjectState,
+        result: Result<Plan, RunError>,
+    ) -> (Outcome, Option<(TriggerType, Duration)>) {
+        match result {
+            Ok(plan) => {
+                state.attempt = 0;
+                self.tell(state, None).await;
+                (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan))
+            }
+            Err(RunError::Execute(error)) if error.is_stale() => {
+                (Outcome::Stale, Some((TriggerType::Retry, RACE_PAUSE)))
+            }
+            Err(RunError::Handler(error)) if error.is_shutdown() => {
+                let (reason, message) = (error.reason().to_owned(), error.to_string());
+                (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
+            }
+            Err(error) => {
+                state.attempt = state.attempt.saturating_add(1);
+                let retry_in = backoff::delay(state.attempt, self.jitter());
+                self.tell(state, Some(&error)).await;
+                let outcome = Outcome::Failed { reason: error.reason().to_owned(), message: error.to_string(), retry_in };
+                (outcome, Some((TriggerType::Retry, retry_in)))
+            }
+        }
+    }
+
+    fn next_run(&self, plan: &Plan) -> Option<(TriggerType, Duration)> {
+        let entry = &self.controller.entry;
+        let requeue = plan.requeue_after.or(entry.reconciler.requeue_after).map(|delay| (TriggerType::Requeue, delay));
+        let resync = entry.resync_period.map(|period| (TriggerType::Resync, period));
+        requeue.into_iter().chain(resync).min_by_key(|(_, delay)| *delay)
+    }
+
+    /// From the object's UID, so that objects differ and one object is steady.
+    fn jitter(&self) -> f64 {
+        let uid = object::uid(&self.parent.object).unwrap_or_default();
+        let sum = uid.bytes().fold(0_u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000);
+        f64::from(sum) / 1000.0
+    }
+
+    /// Says on the object how its run ended: an Event for a failure, and the condition that the config asks for.
+    async fn tell(&mut self, state: &mut ObjectState, error: Option<&RunError>) {
+        let shared = &self.controller.shared;
+        if let Some(error) = error {
+            let event =
+                Event { kind_of: EventType::Warning, reason: error.reason().to_owned(), message: error.to_string() };
+            shared.events.publish(&self.parent.object, &event).await;
+        }
+        let Some(condition) = &self.controller.entry.condition else { return };
+        let current = error.map_or((true, String::new()), |error| (false, error.to_string()));
+        let failed_before = standing(&self.parent.object, condition) == Some("False");
+        let is_news = match &state.told {
+            Some(told) => *told != current,
+            // Success is worth a write only where failure was told.
+            None => error.is_some() || failed_before,
+        };
+        if !is_news {
+            return;
+        }
+        let reason = error.map_or("Succeeded", RunError::reason);
+        let status = json!({"conditions": [{
+            "type": condition, "status": if error.is_some() { "False" } else { "True" },
+            "reason": reason, "message": current.1.chars().take(1024).collect::<String>(),
+            "lastTransitionTime": shared.clock.now().to_string(),
+            "observedGeneration": object::generation(&self.parent.object).unwrap_or_default(),
+        }]});
+        let manager = self.controller.entry.engine_manager();
+        if let Err(error) = self.write_condition(status, &manager).await {
+            tracing::warn!(object = %self.turn.key, "failed to write the condition `{condition}`: {error}");
+        } else {
+            state.told = Some(current);
+        }
+    }
+
+    async fn write_condition(&mut self, status: Value, manager: &str) -> Result<(), RunError> {
+        let seen = Observation::take(self.controller, self.parent).await?;
+        let executor = executor(self.controller, &seen, manager);
+        let manifest = status_manifest(&self.parent.object, status);
+        let written = executor.status(&manifest, manager).await.map_err(ExecuteError::from)?;
+        let object = self.turn.key.of_kind(&self.controller.entry.gvk);
+        let version = object::resource_version(&written.object).map(str::to_owned);
+        self.traces.push(Trace { object, version, uid: String::new() });
+        Ok(())
+    }
+}
+
+fn executor<'e>(controller: &'e Controller, seen: &'e Observation, manager: &'e str) -> Executor<'e> {
+    Executor {
+        writer: &controller.shared.writer,
+        client: controller.shared.discovery.client(),
+        manager,
+        parent: &seen.object,
+        kind: &seen.kind,
+        dependents: &seen.dependents,
+    }
+}
+
+/// The status of a condition as the object has it.
+fn standing<'o>(object: &'o Value, condition: &str) -> Option<&'o str> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|found| found["type"] == condition)?["status"].as_str()
+}
+
+/// No run of an object before the caches show our last writes to it and its dependents (RULES 13).
+async fn catch_up(controller: &Controller, traces: &[Trace]) {
+    for trace in traces {
+        let store = match controller.dependents.get(&trace.object.gvk.key()) {
+            Some((_, watch)) => &watch.store,
+            None => &controller.parents.store,
+        };
+        let shown = |cached: Option<&Cached>| match (&trace.version, cached) {
+            (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
+            (Some(_), None) => false,
+            (None, None) => true,
+            (None, Some(cached)) => {
+                object::uid(&cached.object) != Some(&trace.uid) || object::is_terminating(&cached.object)
+            }
+        };
+        if !store.wait(&trace.object.key(), CATCH_UP, shown).await {
+            tracing::debug!(object = %trace.object, "the cache has not shown our write in time");
+        }
+    }
+}
+
+/// Resource versions of one API server are numbers that grow.
+fn at_least(found: Option<&str>, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<u128>().ok();
+    match (found.and_then(number), number(wanted)) {
+        (Some(found), Some(wanted)) => found >= wanted,
+        _ => found == Some(wanted),
+    }
+}
+
+impl Controller {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, ObjectState>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An object of a dependent kind, whoever owns it.
+    fn cached(&self, name: &ObjectRef) -> Option<Value> {
+        let (_, watch) = self.dependents.get(&name.gvk.key())?;
+        Some((*watch.store.get(&name.key())?.object).clone())
+    }
+}

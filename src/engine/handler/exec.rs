@@ -1,0 +1,90 @@
+//! Handlers that are programs.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use tokio::sync::mpsc;
+
+use super::{Answer, HandlerError, Runtime, progress::ProgressPipe};
+use crate::{
+    contract::{Progress, Reply, ReplyFormat, State},
+    engine::config::{Exec, Program},
+    object::{self, ObjectRef},
+    process::{self, Command, SessionError},
+};
+
+/// The most a hook may print on stdout, in bytes.
+const STDOUT_LIMIT: usize = 16 << 20;
+
+pub(super) async fn call(
+    exec: &Exec,
+    entry: &str,
+    object: &ObjectRef,
+    state: &State,
+    runtime: &Runtime,
+    progress: mpsc::Sender<Progress>,
+) -> Result<Answer, HandlerError> {
+    let prepare = |problem: &dyn std::fmt::Display| HandlerError::Prepare(problem.to_string());
+    let path = runtime.env.get(std::ffi::OsStr::new("PATH"));
+    let (program, name) = match &exec.program {
+        Program::Own => (runtime.guard.executable().to_owned(), env!("CARGO_PKG_NAME")),
+        Program::Named(name) => (process::resolve(name, path.map(OsString::as_os_str), &exec.base)?, name.as_str()),
+    };
+    let input = serde_json::to_vec(state).map_err(|error| prepare(&error))?;
+    let mut pipe = ProgressPipe::create().map_err(|error| prepare(&error))?;
+    if exec.debug {
+        tracing::info!(entry, %object, state = %String::from_utf8_lossy(&input), "hook is given");
+    }
+    let mut command = Command::new(program, &exec.folder).args(&exec.args).envs(&runtime.env);
+    command = command.envs(facts(state)).envs([("HOOK_PROGRESS", pipe.path())]).envs(&exec.env);
+    command.input = input;
+    command.timeout = exec.timeout;
+    command.stdout_limit = STDOUT_LIMIT;
+    let mut on_line = |line: &str| tracing::info!(target: "hook", entry, %object, "{line}");
+    let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
+    let finished = {
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                finished = &mut run => break finished,
+                line = pipe.next() => send(&progress, line, entry).await,
+            }
+        }
+    };
+    for line in pipe.rest() {
+        send(&progress, line, entry).await;
+    }
+    let finished = finished.map_err(|source: SessionError| HandlerError::Session { command: name.to_owned(), source })?;
+    if exec.debug {
+        tracing::info!(entry, %object, reply = %String::from_utf8_lossy(&finished.stdout), "hook replied");
+    }
+    if !finished.status.success() {
+        let stderr = finished.stderr;
+        return Err(HandlerError::Failed { command: name.to_owned(), status: finished.status, stderr });
+    }
+    let reply = Reply::parse(&finished.stdout, ReplyFormat::Program)?;
+    Ok(Answer { reply, elapsed: finished.elapsed })
+}
+
+async fn send(progress: &mpsc::Sender<Progress>, line: Result<Progress, String>, entry: &str) {
+    match line {
+        Ok(line) => {
+            let _nobody_listens_any_more = progress.send(line).await;
+        }
+        Err(problem) => tracing::warn!(entry, problem, "ignoring a line on $HOOK_PROGRESS"),
+    }
+}
+
+/// The facts that let a trivial hook do without a JSON parser.
+fn facts(state: &State) -> BTreeMap<&'static str, String> {
+    let text = |pointer: &str| state.object.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let trigger = state.triggers.first().map(|trigger| format!("{:?}", trigger.kind_of)).unwrap_or_default();
+    BTreeMap::from([
+        ("OBJECT_API_VERSION", text("/apiVersion")),
+        ("OBJECT_KIND", text("/kind")),
+        ("OBJECT_NAME", object::name(&state.object).to_owned()),
+        ("OBJECT_NAMESPACE", object::namespace(&state.object).unwrap_or_default().to_owned()),
+        ("OBJECT_UID", text("/metadata/uid")),
+        ("TRIGGER", trigger),
+        ("ATTEMPT", state.attempt.to_string()),
+    ])
+}

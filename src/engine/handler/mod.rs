@@ -1,0 +1,60 @@
+//! Calling handlers: state in, reply out.
+
+mod error;
+mod exec;
+mod progress;
+
+use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+
+pub use error::HandlerError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    contract::{Progress, Reply, ReplyFormat, State},
+    engine::config::{Entry, Handler},
+    object::ObjectRef,
+    process::Guard,
+};
+
+/// What handlers need of the world.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// Runs programs.
+    pub guard: Guard,
+    /// The operator's environment, which programs inherit.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Ends running programs.
+    pub stop: CancellationToken,
+}
+
+/// A reply and what it took to get it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The reply.
+    pub reply: Reply,
+    /// How long the handler took.
+    pub elapsed: Duration,
+}
+
+/// Calls the entry's handler. What it reports on the way goes to `progress`.
+///
+/// # Errors
+/// When the handler fails or says something that the contract does not know.
+pub async fn call(
+    entry: &Entry,
+    object: &ObjectRef,
+    state: &State,
+    runtime: &Runtime,
+    progress: mpsc::Sender<Progress>,
+) -> Result<Answer, HandlerError> {
+    match &entry.reconciler.handler {
+        Handler::Exec(exec) => exec::call(exec, &entry.name, object, state, runtime, progress).await,
+        Handler::Template(template) => {
+            let started = std::time::Instant::now();
+            let text = template.render(state)?;
+            let reply = Reply::parse(text.as_bytes(), ReplyFormat::Template(&entry.dependents))?;
+            Ok(Answer { reply, elapsed: started.elapsed() })
+        }
+    }
+}
