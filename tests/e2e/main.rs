@@ -1,1 +1,7 @@
-//! Tests.
+//! What the program promises, on a real control plane with the real tools. Needs `make tools`.
+
+#[expect(dead_code, reason = "the tests that use the rest are still to come")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod control_plane;
