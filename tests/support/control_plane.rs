@@ -1,8 +1,8 @@
 //! A real control plane on this machine: etcd, kube-apiserver and kube-controller-manager, fresh and private.
 //!
 //! It needs no root, no network but the loopback, and one free port. It is gone with the process that started it,
-//! however that ends: its servers run under guards, and the shell that runs etcd removes the folder when etcd has
-//! been told to end. Only when the guards themselves are killed, say because a container is torn down, the folder
+//! however that ends: its servers run under guards, and the shell around etcd removes the folder when its guard
+//! tells it to end. Only when the guards themselves are killed, say because a container is torn down, the folder
 //! `helmfile-operator-plane-*` stays in the temporary folder of the system.
 
 use std::{
@@ -11,7 +11,6 @@ use std::{
     net::TcpListener,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
@@ -50,8 +49,9 @@ pub struct ControlPlane {
 
 /// How long a server may take to become ready. Three seconds is usual; a busy machine may need more.
 const START_DEADLINE: Duration = Duration::from_mins(1);
-/// How long a server may take to end. Its data is thrown away, so there is nothing to wait for but a clean log.
-const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long the shell around etcd may take to remove the folder. The others are killed at once: an API server drains
+/// for seconds, and nobody will read what it saves.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Cluster addresses; the first one is the API server's.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
 const SERVER_NAMES: [&str; 7] = [
@@ -66,9 +66,10 @@ const SERVER_NAMES: [&str; 7] = [
 /// Where etcd listens: a socket in the plane's folder, so that nobody else can take it or talk to it. etcd wants a
 /// port in the name.
 const ETCD: &str = "unix://etcd:0";
-/// Runs etcd and, once that was told to end, removes the folder given first. Waits twice, as the signal ends one wait.
-const RUN_ETCD: &str =
-    r#"dir=$1; shift; trap 'told=yes' TERM; "$@" & wait; wait; [ -z "$told" ] || rm -rf "$dir""#;
+/// Runs etcd and, when told to end, kills it and removes the folder given first. Left alone, etcd would wait for the
+/// API server to hang up. It waits twice, since the signal ends the first wait.
+const RUN_ETCD: &str = r#"dir=$1; shift; trap 'told=yes; kill -KILL "$etcd"' TERM
+"$@" & etcd=$!; wait; wait; [ -z "$told" ] || rm -rf "$dir""#;
 
 impl ControlPlane {
     /// Starts one and waits until it is ready.
@@ -117,7 +118,7 @@ impl ControlPlane {
 
     async fn becomes_ready(&mut self) -> anyhow::Result<()> {
         let client = self.client().await;
-        let ready = wait::reaches(START_DEADLINE, async || {
+        let ready = wait::poll_until(START_DEADLINE, async || {
             is_ready(&client).await.map_err(|error| format!("{error:#}"))
         });
         let api_server = async {
@@ -138,11 +139,10 @@ impl ControlPlane {
     pub async fn stop(self) {
         let api_server = async {
             if let Some(server) = self.api_server {
-                server.stop(STOP_GRACE).await;
+                server.stop(Duration::ZERO).await;
             }
         };
-        // etcd last: without it the API server would not end by itself.
-        tokio::join!(self.controller_manager.stop(STOP_GRACE), api_server);
+        tokio::join!(self.controller_manager.stop(Duration::ZERO), api_server);
         self.etcd.stop(STOP_GRACE).await;
         let _etcd_was_killed = fs::remove_dir_all(&self.dir);
     }
@@ -206,26 +206,10 @@ impl ControlPlane {
 /// # Panics
 /// When it does not start.
 pub async fn shared() -> &'static ControlPlane {
+    // A static is never dropped, and needs none of the runtimes that the tests bring: all it holds are the ends of the
+    // pipes to the guards. The kernel closes them when this process ends, and that ends the plane.
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    SHARED.get_or_init(|| async { start_on_own_thread().await.unwrap() }).await
-}
-
-/// Starts a plane whose servers are watched by a runtime that lasts as long as this process; a test's runtime ends
-/// with the test. Nobody drops the plane: when this process ends, its guards see that and end it.
-async fn start_on_own_thread() -> anyhow::Result<ControlPlane> {
-    let tools = Tools::find().await?;
-    let (tell, hear) = tokio::sync::oneshot::channel();
-    thread::Builder::new().name("control-plane".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(async {
-                let _test_is_gone = tell.send(ControlPlane::start(tools).await);
-                std::future::pending::<()>().await;
-            }),
-            Err(error) => drop(tell.send(Err(error.into()))),
-        }
-    })?;
-    hear.await?
+    SHARED.get_or_init(async || ControlPlane::start(Tools::find().await.unwrap()).await.unwrap()).await
 }
 
 async fn is_ready(client: &Client) -> anyhow::Result<()> {
@@ -279,7 +263,7 @@ fn start_etcd(tools: &Tools, dir: &Path) -> anyhow::Result<Server> {
         "--initial-advertise-peer-urls=http://127.0.0.1:0".to_owned(),
         "--initial-cluster=default=http://127.0.0.1:0".to_owned(),
     ]);
-    Server::start("etcd", &command, &dir.join("etcd.log"))
+    Server::start("etcd", &command, dir.join("etcd.log"))
 }
 
 fn start_api_server(tools: &Tools, dir: &Path, port: u16) -> anyhow::Result<Server> {
@@ -301,7 +285,7 @@ fn start_api_server(tools: &Tools, dir: &Path, port: u16) -> anyhow::Result<Serv
         "--endpoint-reconciler-type=none".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
     ]);
-    Server::start("kube-apiserver", &command, &dir.join("kube-apiserver.log"))
+    Server::start("kube-apiserver", &command, dir.join("kube-apiserver.log"))
 }
 
 fn start_controller_manager(tools: &Tools, dir: &Path) -> anyhow::Result<Server> {
@@ -314,9 +298,9 @@ fn start_controller_manager(tools: &Tools, dir: &Path) -> anyhow::Result<Server>
             "--use-service-account-credentials".to_owned(),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
-        // Its start is a burst of calls; the default limits stretch that to five seconds.
-        "--kube-api-qps=1000".to_owned(),
-        "--kube-api-burst=1000".to_owned(),
+            // Its start is a burst of calls; the default limits stretch that to five seconds.
+            "--kube-api-qps=1000".to_owned(),
+            "--kube-api-burst=1000".to_owned(),
         ]);
-    Server::start("kube-controller-manager", &command, &dir.join("kube-controller-manager.log"))
+    Server::start("kube-controller-manager", &command, dir.join("kube-controller-manager.log"))
 }

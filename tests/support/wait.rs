@@ -16,14 +16,14 @@ pub async fn wait_until<T>(
     deadline: Duration,
     probe: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
-    match reaches(deadline, probe).await {
+    match poll_until(deadline, probe).await {
         Ok(value) => value,
         Err(last) => panic!("waited {deadline:?} for {what}; last state: {last}"),
     }
 }
 
 /// The same for callers that have something to say about a failure: the last state is the error.
-pub async fn reaches<T>(
+pub async fn poll_until<T>(
     deadline: Duration,
     mut probe: impl AsyncFnMut() -> Result<T, String>,
 ) -> Result<T, String> {
