@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ffi::OsString,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -185,9 +185,16 @@ impl Running {
     ///
     /// # Errors
     /// When the guard itself cannot be started.
-    pub fn start(guard: &Guard, command: &Command, stdout: Stdio, stderr: Stdio) -> Result<Self, SessionError> {
-        let failed =
-            |error: std::io::Error| SessionError::Start { program: command.program.clone(), reason: error.to_string() };
+    pub fn start(
+        guard: &Guard,
+        command: &Command,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Result<Self, SessionError> {
+        let failed = |error: std::io::Error| SessionError::Start {
+            program: command.program.clone(),
+            reason: error.to_string(),
+        };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
         let mut child = tokio::process::Command::new(&guard.0)
             .arg("guard")
@@ -233,6 +240,14 @@ impl Running {
         self.end(with, grace).await;
     }
 
+    /// Waits until the program has ended by itself and nothing of it is left. Cancelling the wait changes nothing.
+    ///
+    /// # Errors
+    /// When the kernel does not say how it ended.
+    pub async fn wait(&mut self) -> Result<Status, SessionError> {
+        self.guard.wait().await.map(status).map_err(SessionError::Io)
+    }
+
     /// Process number of the guard.
     pub fn guard_pid(&self) -> Option<u32> {
         self.guard.id()
@@ -273,7 +288,11 @@ impl Command {
         let mut tail = Tail::new(self.stderr_tail);
         let work = async {
             let feed = running.feed(&self.input);
-            let (stdout, (), ()) = tokio::join!(read_all(stdout, self.stdout_limit), read_lines(stderr, &mut tail, on_line), feed);
+            let (stdout, (), ()) = tokio::join!(
+                read_all(stdout, self.stdout_limit),
+                read_lines(stderr, &mut tail, on_line),
+                feed
+            );
             stdout
         };
         let interrupted = tokio::select! {
@@ -284,7 +303,11 @@ impl Command {
             () = stop.cancelled() => SessionError::Stopped,
             after = elapsed(self.timeout) => SessionError::TimedOut { after, stderr: String::new() },
         };
-        let grace = if matches!(interrupted, SessionError::TooMuchOutput { .. }) { Duration::ZERO } else { self.grace };
+        let grace = if matches!(interrupted, SessionError::TooMuchOutput { .. }) {
+            Duration::ZERO
+        } else {
+            self.grace
+        };
         running.end(self.stop_with, grace).await;
         Err(match interrupted {
             SessionError::TimedOut { after, .. } => SessionError::TimedOut { after, stderr: tail.text() },
@@ -299,21 +322,29 @@ impl Command {
         tail: Tail,
         started: Instant,
     ) -> Result<Finished, SessionError> {
-        let status = running.guard.wait().await.map_err(SessionError::Io)?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        let status = running.wait().await?;
         let stderr = tail.text();
-        match code {
-            Some(CANNOT_START) if stderr.starts_with(START_FAILED) => Err(SessionError::Start {
+        if status == Status::Exited(CANNOT_START) && stderr.starts_with(START_FAILED) {
+            return Err(SessionError::Start {
                 program: self.program.clone(),
-                reason: stderr.rsplit_once("`: ").map_or(stderr.as_str(), |(_, reason)| reason).trim().to_owned(),
-            }),
-            Some(code) => {
-                let status = if code > 128 { Status::Signaled(code - 128) } else { Status::Exited(code) };
-                Ok(Finished { status, stdout, stderr, elapsed: started.elapsed() })
-            }
-            // Somebody killed the guard; its program went with it.
-            None => Ok(Finished { status: Status::Signaled(9), stdout, stderr, elapsed: started.elapsed() }),
+                reason: stderr
+                    .rsplit_once("`: ")
+                    .map_or(stderr.as_str(), |(_, reason)| reason)
+                    .trim()
+                    .to_owned(),
+            });
         }
+        Ok(Finished { status, stdout, stderr, elapsed: started.elapsed() })
+    }
+}
+
+/// What the guard's exit status says about its program.
+fn status(guard: ExitStatus) -> Status {
+    match guard.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(code) if code > 128 => Status::Signaled(code - 128),
+        Some(code) => Status::Exited(code),
+        // Somebody killed the guard itself.
+        None => Status::Signaled(9),
     }
 }
 
