@@ -38,7 +38,10 @@ mod tests {
 
     #[test]
     fn ignores_key_order_and_nothing_else() {
-        assert_eq!(of_json(&json!({"a": 1, "b": {"c": 2, "d": 3}})), of_json(&json!({"b": {"d": 3, "c": 2}, "a": 1})));
+        assert_eq!(
+            of_json(&json!({"a": 1, "b": {"c": 2, "d": 3}})),
+            of_json(&json!({"b": {"d": 3, "c": 2}, "a": 1}))
+        );
         assert_ne!(of_json(&json!([1, 2])), of_json(&json!([2, 1])));
         assert_ne!(of_json(&json!({"a": 1})), of_json(&json!({"a": "1"})));
     }

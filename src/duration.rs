@@ -140,9 +140,14 @@ mod tests {
 
     #[test]
     fn reads_what_go_reads() {
-        for (text, millis) in
-            [("300ms", 300), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0), ("0s", 0), ("2h45m", 9_900_000)]
-        {
+        for (text, millis) in [
+            ("300ms", 300),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("0", 0),
+            ("0s", 0),
+            ("2h45m", 9_900_000),
+        ] {
             assert_eq!(text.parse::<GoDuration>().unwrap().0.as_millis(), millis, "{text}");
         }
     }

@@ -82,7 +82,11 @@ impl ObjectRef {
     pub fn of(object: &Value) -> Option<Self> {
         let name = name(object);
         (!name.is_empty()).then_some(())?;
-        Some(Self { gvk: Gvk::of(object)?, namespace: namespace(object).map(str::to_owned), name: name.to_owned() })
+        Some(Self {
+            gvk: Gvk::of(object)?,
+            namespace: namespace(object).map(str::to_owned),
+            name: name.to_owned(),
+        })
     }
 
     /// Namespace and name.

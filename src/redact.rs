@@ -32,7 +32,8 @@ pub fn tail(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit {
         return Cow::Borrowed(text);
     }
-    let start = (text.len() - limit..text.len()).find(|index| text.is_char_boundary(*index)).unwrap_or(text.len());
+    let start =
+        (text.len() - limit..text.len()).find(|index| text.is_char_boundary(*index)).unwrap_or(text.len());
     Cow::Owned(format!("…{}", text.split_at(start).1))
 }
 
@@ -42,7 +43,10 @@ mod tests {
 
     #[test]
     fn hides_credentials_in_urls_only() {
-        assert_eq!(urls("clone https://bob:hunter2@git.example/a.git failed"), "clone https://***@git.example/a.git failed");
+        assert_eq!(
+            urls("clone https://bob:hunter2@git.example/a.git failed"),
+            "clone https://***@git.example/a.git failed"
+        );
         assert_eq!(urls("ssh://git@host/x and https://t0ken@h/y"), "ssh://git@host/x and https://***@h/y");
         assert_eq!(urls("mail bob@example.org"), "mail bob@example.org");
         assert_eq!(urls("https://host/a@b"), "https://host/a@b");

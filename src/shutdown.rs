@@ -31,7 +31,11 @@ impl Signals {
 
     /// Runs `work` until it is done. The first signal cancels `stop`, so that `work` can drain; the second gives up
     /// on it at once. `None` means that it was given up; else what `work` returned and the signal, if there was one.
-    pub async fn drain<T>(mut self, stop: CancellationToken, work: impl Future<Output = T>) -> (Option<T>, Option<Exit>) {
+    pub async fn drain<T>(
+        mut self,
+        stop: CancellationToken,
+        work: impl Future<Output = T>,
+    ) -> (Option<T>, Option<Exit>) {
         tokio::pin!(work);
         let first = tokio::select! {
             done = &mut work => return (Some(done), None),

@@ -25,7 +25,8 @@ pub fn documents(text: &str) -> Result<Vec<Value>, YamlError> {
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         return Ok(if value.is_null() { Vec::new() } else { vec![value] });
     }
-    let documents: Vec<Option<Value>> = serde_saphyr::from_multiple(text).map_err(|error| describe(&error))?;
+    let documents: Vec<Option<Value>> =
+        serde_saphyr::from_multiple(text).map_err(|error| describe(&error))?;
     Ok(documents.into_iter().flatten().filter(|document| !document.is_null()).collect())
 }
 

@@ -16,7 +16,14 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ConfigFiles {
     /// A config file, or `builtin:NAME`; may be given several times, entries of one name are replaced
-    #[arg(short = 'f', long = "file", short_alias = 'c', alias = "config", value_name = "FILE", default_value = "builtin:default")]
+    #[arg(
+        short = 'f',
+        long = "file",
+        short_alias = 'c',
+        alias = "config",
+        value_name = "FILE",
+        default_value = "builtin:default"
+    )]
     pub(super) files: Vec<String>,
     /// A value for every handler, over those in the config: `key=value`, or `a.b=value` for nested ones
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -83,7 +90,10 @@ pub(super) fn main(args: &CheckArgs) -> anyhow::Result<Exit> {
         }
         Ok(loaded) => {
             let names: Vec<&str> = loaded.config.entries.iter().map(|entry| entry.name.as_str()).collect();
-            report::print(&format!("ok: {}\n", if names.is_empty() { "no entries".to_owned() } else { names.join(", ") }))
+            report::print(&format!(
+                "ok: {}\n",
+                if names.is_empty() { "no entries".to_owned() } else { names.join(", ") }
+            ))
         }
     }
 }

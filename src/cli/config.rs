@@ -36,7 +36,9 @@ pub(super) fn main(args: &ConfigArgs) -> anyhow::Result<Exit> {
             let name = name.strip_prefix("builtin:").unwrap_or(name);
             match texts().find(|(known, _)| known == &name) {
                 Some((_, text)) => report::print(text),
-                None => bail!("nothing built in is called `{name}`; `helmfile-operator config list` shows what there is"),
+                None => bail!(
+                    "nothing built in is called `{name}`; `helmfile-operator config list` shows what there is"
+                ),
             }
         }
     }

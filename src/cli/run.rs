@@ -101,7 +101,8 @@ async fn serve(args: &RunArgs, config: Config) -> anyhow::Result<Exit> {
             () = patience => Ok(()),
         }
     };
-    let (result, signal): (Option<Result<(), GroupError<Infallible>>>, _) = signals.drain(stop.clone(), work).await;
+    let (result, signal): (Option<Result<(), GroupError<Infallible>>>, _) =
+        signals.drain(stop.clone(), work).await;
     match (result, signal) {
         (Some(Err(error)), _) => Err(error.into()),
         // A clean drain on request is a success, as service managers expect.
@@ -119,10 +120,9 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
     let connection = client::connect(&Target { kubeconfig }).await?;
     let discovery = Discovery::new(connection.client.clone());
     let end_handlers = CancellationToken::new();
-    let instance = env.get(&OsString::from("HOSTNAME")).map_or_else(
-        || format!("pid-{}", std::process::id()),
-        |name| name.to_string_lossy().into_owned(),
-    );
+    let instance = env
+        .get(&OsString::from("HOSTNAME"))
+        .map_or_else(|| format!("pid-{}", std::process::id()), |name| name.to_string_lossy().into_owned());
     let shared = Shared {
         caches: Caches::new(discovery.clone()),
         discovery,

@@ -64,7 +64,11 @@ impl WriteError {
     pub fn refusal(&self) -> Refusal {
         let kube::Error::Api(status) = &self.source else { return Refusal::Other };
         // Both are 409 (RULES 14); only the causes tell them apart.
-        let field = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "FieldManagerConflict");
+        let field = status
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .any(|cause| cause.reason == "FieldManagerConflict");
         match status.code {
             409 if field => Refusal::FieldConflict,
             409 => Refusal::Stale,
@@ -111,7 +115,14 @@ impl Writer {
     ///
     /// # Errors
     /// [`Refusal::Stale`] when the object has another version by now, or whatever the API server says.
-    pub async fn merge(&self, served: &Served, key: &Key, patch: &Value, manager: &str, part: Part) -> Result<Written, WriteError> {
+    pub async fn merge(
+        &self,
+        served: &Served,
+        key: &Key,
+        patch: &Value,
+        manager: &str,
+        part: Part,
+    ) -> Result<Written, WriteError> {
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         self.patch(served, "patch", key, &params, &Patch::Merge(patch), part).await
     }
@@ -132,8 +143,11 @@ impl Writer {
                 Part::Status => api.patch_status(&key.name, params, patch).await,
             }
         };
-        let object: DynamicObject =
-            in_time(call).await.map_err(|source| WriteError { action, object: key.of_kind(&served.gvk), source })?;
+        let object: DynamicObject = in_time(call).await.map_err(|source| WriteError {
+            action,
+            object: key.of_kind(&served.gvk),
+            source,
+        })?;
         let print = Fingerprint::of(&object.metadata);
         Ok(Written { object: to_json(&served.gvk, object), print })
     }
@@ -142,9 +156,18 @@ impl Writer {
     ///
     /// # Errors
     /// Whatever the API server says.
-    pub async fn delete(&self, served: &Served, key: &Key, uid: &str, version: Option<&str>) -> Result<(), WriteError> {
+    pub async fn delete(
+        &self,
+        served: &Served,
+        key: &Key,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<(), WriteError> {
         let params = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: version.map(str::to_owned) }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: version.map(str::to_owned),
+            }),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
@@ -158,7 +181,8 @@ impl Writer {
 }
 
 async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    let late = || kube::Error::Service(Box::new(std::io::Error::other("the API server did not answer in time")));
+    let late =
+        || kube::Error::Service(Box::new(std::io::Error::other("the API server did not answer in time")));
     tokio::time::timeout(WRITE_TIMEOUT, call).await.map_err(|_| late())?
 }
 

@@ -15,7 +15,7 @@ use crate::object::{Gvk, Key};
 pub const VERSION_ANNOTATION: &str = "helmfile-operator.mumoshu.github.io/version";
 
 const MANAGER: &str = "helmfile-operator";
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// Why a CRD is not in place.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,8 @@ pub async fn register(client: &Client, manifest: &Value, version: &str) -> Resul
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {
-            let reason = condition(&live, "NamesAccepted").map_or("no conditions yet".to_owned(), |(_, message)| message.to_owned());
+            let reason = condition(&live, "NamesAccepted")
+                .map_or("no conditions yet".to_owned(), |(_, message)| message.to_owned());
             return Err(CrdError::NotEstablished { name: key.name.clone(), reason });
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

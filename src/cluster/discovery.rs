@@ -8,7 +8,7 @@ use std::{
 use kube::{
     Client, ResourceExt as _,
     api::{Api, ApiResource, DynamicObject, GroupVersionKind},
-    core::{discovery::Scope, Status},
+    core::{Status, discovery::Scope},
 };
 
 use crate::object::{Gvk, Key};
@@ -95,7 +95,10 @@ impl Discovery {
         let served = Arc::new(Served {
             gvk: gvk.clone(),
             namespaced: capabilities.scope == Scope::Namespaced,
-            status_subresource: capabilities.subresources.iter().any(|(sub, _)| sub.plural.ends_with("status")),
+            status_subresource: capabilities
+                .subresources
+                .iter()
+                .any(|(sub, _)| sub.plural.ends_with("status")),
             resource,
         });
         self.lock().insert(gvk.clone(), Arc::clone(&served));

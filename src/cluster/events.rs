@@ -22,7 +22,7 @@ pub struct Publisher {
 }
 
 /// An Event with the same object, reason and message is sent once in this time.
-const QUIET: Duration = Duration::from_secs(300);
+const QUIET: Duration = Duration::from_mins(5);
 /// How many are remembered.
 const REMEMBERED: usize = 4096;
 /// The API server refuses longer notes.
@@ -54,7 +54,11 @@ impl Publisher {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&published, &regarding).await {
-            tracing::debug!(reason = event.reason, error = super::apply::describe(&error), "failed to publish an event");
+            tracing::debug!(
+                reason = event.reason,
+                error = super::apply::describe(&error),
+                "failed to publish an event"
+            );
         }
     }
 

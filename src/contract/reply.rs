@@ -171,7 +171,8 @@ impl Reply {
                 "dependents" => {
                     let lists: Option<ByKind> = typed(&key, value)?;
                     for (kind, list) in lists.into_iter().flatten() {
-                        let mine = self.dependents.get_or_insert_default().entry(kind.to_lowercase()).or_default();
+                        let mine =
+                            self.dependents.get_or_insert_default().entry(kind.to_lowercase()).or_default();
                         mine.extend(list);
                     }
                 }
@@ -202,15 +203,19 @@ fn delay(key: &str, value: &Value) -> Result<Option<Duration>, ReplyError> {
         Value::Number(seconds) => Duration::try_from_secs_f64(seconds.as_f64().unwrap_or(-1.0))
             .map(Some)
             .map_err(|_| problem(format!("{seconds} is not a number of seconds"))),
-        Value::String(text) => {
-            text.parse::<GoDuration>().map(|duration| Some(duration.0)).map_err(|error| problem(error.to_string()))
-        }
+        Value::String(text) => text
+            .parse::<GoDuration>()
+            .map(|duration| Some(duration.0))
+            .map_err(|error| problem(error.to_string())),
         other => Err(expected(key, "seconds or a duration such as `30s`", other)),
     }
 }
 
 fn expected(key: &str, expected: &str, found: &Value) -> ReplyError {
-    ReplyError::WrongValue { key: key.to_owned(), problem: format!("expected {expected}, found {}", kind_of(found)) }
+    ReplyError::WrongValue {
+        key: key.to_owned(),
+        problem: format!("expected {expected}, found {}", kind_of(found)),
+    }
 }
 
 /// The name of a JSON type, for error messages.
@@ -253,7 +258,7 @@ mod tests {
         assert_eq!(reply.status.unwrap()["a"], 1);
         assert_eq!(reply.dependents.unwrap()["configmap.v1"], Vec::<Value>::new());
         assert!(reply.requeue);
-        assert_eq!(reply.requeue_after, Some(Duration::from_secs(60)));
+        assert_eq!(reply.requeue_after, Some(Duration::from_mins(1)));
         assert_eq!(reply.events[0].kind_of, EventType::Warning);
         assert_eq!(reply.watches.unwrap()[0].gvk(), Gvk::new("", "v1", "Pod"));
     }
@@ -295,10 +300,19 @@ mod tests {
     fn bad_replies_say_what_is_wrong() {
         for (text, message) in [
             (r#"{"staus": {}}"#, "the reply has the unknown key `staus`; did you mean `status`?"),
-            ("[1]", "the reply is a list, expected a map with keys such as `status` and `dependents`, or manifests"),
+            (
+                "[1]",
+                "the reply is a list, expected a map with keys such as `status` and `dependents`, or manifests",
+            ),
             (r#"{"status": 3}"#, "`status` in the reply is wrong: expected a map, found a number"),
-            (r#"{"requeueAfter": "soon"}"#, "`requeueAfter` in the reply is wrong: `soon` is not a duration; write for example `1m30s`"),
-            (r#"{"requeueAfter": -1}"#, "`requeueAfter` in the reply is wrong: -1 is not a number of seconds"),
+            (
+                r#"{"requeueAfter": "soon"}"#,
+                "`requeueAfter` in the reply is wrong: `soon` is not a duration; write for example `1m30s`",
+            ),
+            (
+                r#"{"requeueAfter": -1}"#,
+                "`requeueAfter` in the reply is wrong: -1 is not a number of seconds",
+            ),
         ] {
             assert_eq!(program(text).unwrap_err().to_string(), message);
         }

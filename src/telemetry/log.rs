@@ -19,7 +19,8 @@ pub enum Format {
 /// # Errors
 /// When the filter is malformed.
 pub fn install(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("`{filter}` is not a log filter: {error}"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| format!("`{filter}` is not a log filter: {error}"))?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Only the first logger of a process counts; a second installation, as in tests, is no error.
     let _installed_already = match format {

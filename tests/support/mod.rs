@@ -10,6 +10,7 @@ pub mod control_plane;
 pub mod kubectl;
 pub mod operator;
 pub mod processes;
+pub mod scene;
 pub mod server;
 pub mod tools;
 pub mod wait;

@@ -52,7 +52,8 @@ impl Operator {
         status.unwrap_or_else(|_| panic!("the operator did not end within {DEADLINE:?}")).unwrap()
     }
 
-    async fn signal(&mut self, signal: Signal) {
+    /// Sends a signal to the operator itself.
+    pub async fn signal(&mut self, signal: Signal) {
         let pid = wait_until("the operator to run", DEADLINE, async || {
             processes::children(self.guard).first().copied().ok_or_else(|| self.server.log.tail(20))
         })

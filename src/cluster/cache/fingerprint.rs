@@ -27,7 +27,11 @@ impl Fingerprint {
             meta.owner_references,
             meta.deletion_timestamp,
         ]);
-        let writes = meta.managed_fields.iter().flatten().filter(|entry| entry.subresource.as_deref() != Some("status"));
+        let writes = meta
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter(|entry| entry.subresource.as_deref() != Some("status"));
         let (fields, newest) = if meta.generation.is_some() {
             (None, None)
         } else {
@@ -70,7 +74,10 @@ mod tests {
         assert!(!print(json!({"generation": 1, "resourceVersion": "2"})).differs(&base, LATER));
         assert!(print(json!({"generation": 2})).differs(&base, LATER));
         assert!(print(json!({"generation": 1, "labels": {"a": "b"}})).differs(&base, LATER));
-        assert!(print(json!({"generation": 1, "deletionTimestamp": "2026-01-01T00:00:00Z"})).differs(&base, LATER));
+        assert!(
+            print(json!({"generation": 1, "deletionTimestamp": "2026-01-01T00:00:00Z"}))
+                .differs(&base, LATER)
+        );
     }
 
     #[test]
@@ -78,7 +85,9 @@ mod tests {
         let base = print(json!({"managedFields": [write("a", "2026-01-01T00:00:00Z", None)]}));
         let status = json!({"managedFields": [write("a", "2026-01-01T00:00:00Z", None), write("b", "2026-01-01T00:00:09Z", Some("status"))]});
         assert!(!print(status).differs(&base, LATER));
-        assert!(print(json!({"managedFields": [write("a", "2026-01-01T00:00:01Z", None)]})).differs(&base, LATER));
+        assert!(
+            print(json!({"managedFields": [write("a", "2026-01-01T00:00:01Z", None)]})).differs(&base, LATER)
+        );
     }
 
     #[test]

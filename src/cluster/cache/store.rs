@@ -187,7 +187,13 @@ impl Store {
         let mut inner = self.lock();
         let Some(before) = inner.objects.remove(key) else { return };
         inner.unindex(key, &before.object);
-        inner.tell(&Change { gvk: self.gvk.clone(), key: key.clone(), before: Some(before), after: None, initial: false });
+        inner.tell(&Change {
+            gvk: self.gvk.clone(),
+            key: key.clone(),
+            before: Some(before),
+            after: None,
+            initial: false,
+        });
         drop(inner);
         self.version.send_modify(|version| *version += 1);
     }

@@ -9,7 +9,6 @@ use std::{
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use kube::{
-
     api::{DynamicObject, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
@@ -121,7 +120,9 @@ async fn run(discovery: Discovery, key: WatchKey, store: Arc<Store>) {
     let mut synced = HashSet::new();
     // One stream per namespace; together they are one store.
     let streams = namespaces.iter().enumerate().map(|(number, namespace)| {
-        stream(&discovery, &served, *namespace, config.clone(), key.detail).map(move |event| (number, event)).boxed()
+        stream(&discovery, &served, *namespace, config.clone(), key.detail)
+            .map(move |event| (number, event))
+            .boxed()
     });
     let mut events = futures::stream::select_all(streams);
     let mut starts: HashMap<usize, HashSet<Key>> = HashMap::new();
@@ -141,7 +142,9 @@ async fn run(discovery: Discovery, key: WatchKey, store: Arc<Store>) {
             }
             Ok(Event::InitDone) => {
                 let seen = starts.remove(&number).unwrap_or_default();
-                let mine = |known: &Key| namespaces[number].is_none_or(|namespace| known.namespace.as_deref() == Some(namespace));
+                let mine = |known: &Key| {
+                    namespaces[number].is_none_or(|namespace| known.namespace.as_deref() == Some(namespace))
+                };
                 for gone in store.keys().into_iter().filter(|known| mine(known) && !seen.contains(known)) {
                     store.remove(&gone);
                 }
@@ -193,7 +196,8 @@ fn stream(
         Detail::Metadata => {
             let api: kube::Api<PartialObjectMeta<DynamicObject>> = metadata_api(discovery, served, namespace);
             adapt(watcher::watcher(api, config), move |partial| {
-                let mut object = DynamicObject { types: None, metadata: partial.metadata, data: serde_json::Value::Null };
+                let mut object =
+                    DynamicObject { types: None, metadata: partial.metadata, data: serde_json::Value::Null };
                 let print = Fingerprint::of(&object.metadata);
                 object.data = serde_json::json!({});
                 (to_json(&gvk, object), print)

@@ -44,7 +44,7 @@ pub(super) struct Unit {
 }
 
 /// How long a handler may run when nothing is said: whitebox-controller's default.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_CONCURRENCY: u16 = 4;
 
 /// Compiles all files into one config. Usable only when no diagnostic is an error.
@@ -60,7 +60,8 @@ pub(super) fn compile(units: &[Unit], environment: &Environment) -> (Config, Vec
             let Some(entry) = compiler.entry(raw, &at) else { continue };
             if let Some(first) = seen.insert(entry.name.clone(), index) {
                 let hint = "give one of them another `name`";
-                compiler.error(&at, format!("`resources[{first}]` is called `{}` already; {hint}", entry.name));
+                compiler
+                    .error(&at, format!("`resources[{first}]` is called `{}` already; {hint}", entry.name));
             }
             entries.retain(|earlier| earlier.name != entry.name);
             entries.push(Arc::new(entry));
@@ -204,12 +205,16 @@ impl Compiler<'_> {
             match crate::yaml::documents(text) {
                 Ok(documents) => {
                     for manifest in documents {
-                        let is_crd = Gvk::of(&manifest)
-                            .is_some_and(|gvk| gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition");
+                        let is_crd = Gvk::of(&manifest).is_some_and(|gvk| {
+                            gvk.group == "apiextensions.k8s.io" && gvk.kind == "CustomResourceDefinition"
+                        });
                         if is_crd {
                             crds.push(Crd { source: source.clone(), manifest });
                         } else {
-                            self.error(&at, format!("`{source}` holds something else than CustomResourceDefinitions"));
+                            self.error(
+                                &at,
+                                format!("`{source}` holds something else than CustomResourceDefinitions"),
+                            );
                         }
                     }
                 }

@@ -76,7 +76,8 @@ impl fmt::Display for Diagnostics {
         }
         let count = |wanted| self.0.iter().filter(|diagnostic| diagnostic.severity == wanted).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        let plural = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+        let plural =
+            |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
         match (errors, warnings) {
             (_, 0) => f.write_str(&plural(errors, "error")),
             (0, _) => f.write_str(&plural(warnings, "warning")),

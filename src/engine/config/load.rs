@@ -23,7 +23,8 @@ pub enum Source {
 impl Source {
     /// Reads what a person gives to `--file`.
     pub fn parse(text: &str) -> Self {
-        text.strip_prefix(BUILTIN).map_or_else(|| Self::File(text.into()), |name| Self::Builtin(name.to_owned()))
+        text.strip_prefix(BUILTIN)
+            .map_or_else(|| Self::File(text.into()), |name| Self::Builtin(name.to_owned()))
     }
 }
 
@@ -72,8 +73,10 @@ pub struct Loaded {
 /// All that is wrong with all of them.
 pub fn load(sources: &[Source], library: &Library, environment: &Environment) -> Result<Loaded, Diagnostics> {
     let mut diagnostics = Vec::new();
-    let units: Vec<Unit> =
-        sources.iter().filter_map(|source| read(source, library).map_err(|wrong| diagnostics.extend(wrong)).ok()).collect();
+    let units: Vec<Unit> = sources
+        .iter()
+        .filter_map(|source| read(source, library).map_err(|wrong| diagnostics.extend(wrong)).ok())
+        .collect();
     let (config, found) = compile::compile(&units, environment);
     diagnostics.extend(found);
     let diagnostics = Diagnostics(diagnostics);
@@ -83,7 +86,8 @@ pub fn load(sources: &[Source], library: &Library, environment: &Environment) ->
 fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
     let (name, folder, text) = match source {
         Source::File(path) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             // Absolute, since hooks run in folders of their own.
             let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
             let text = std::fs::read_to_string(path).map_err(|error| format!("failed to read it: {error}"));
@@ -101,7 +105,8 @@ fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
     })?;
     let misfits = shape::check(&tree, &raw::schema());
     if !misfits.is_empty() {
-        let diagnose = |misfit: shape::Misfit| Diagnostic::new(Severity::Error, misfit.message, &name, &text, misfit.at);
+        let diagnose =
+            |misfit: shape::Misfit| Diagnostic::new(Severity::Error, misfit.message, &name, &text, misfit.at);
         return Err(misfits.into_iter().map(diagnose).collect());
     }
     let raw: RawConfig =
@@ -111,17 +116,19 @@ fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
 }
 
 fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {
-    let templates = raw.resources.iter().filter_map(|entry| entry.reconciler.template.as_ref()?.file.as_deref());
+    let templates =
+        raw.resources.iter().filter_map(|entry| entry.reconciler.template.as_ref()?.file.as_deref());
     templates.chain(raw.crds.iter().map(String::as_str))
 }
 
 fn read_named(file: &str, folder: &Path, library: &Library) -> Result<String, String> {
     match file.strip_prefix(BUILTIN) {
         Some(name) => library.file(name).map(str::to_owned),
-        None => std::fs::read_to_string(folder.join(file)).map_err(|error| format!("failed to read `{file}`: {error}")),
+        None => std::fs::read_to_string(folder.join(file))
+            .map_err(|error| format!("failed to read `{file}`: {error}")),
     }
 }
 
-
 #[cfg(test)]
+#[path = "load_tests.rs"]
 mod tests;

@@ -33,7 +33,10 @@ impl<'a> Shape<'a> {
         let allowed = types(rules);
         if !allowed.is_empty() && !allowed.iter().any(|wanted| fits(wanted, &node.content)) {
             let what = if path == &Path::default() { "the file".to_owned() } else { format!("`{path}`") };
-            self.misfit(at, format!("{what} must be {}, found {}", expected(&allowed), found(&node.content, &allowed)));
+            self.misfit(
+                at,
+                format!("{what} must be {}, found {}", expected(&allowed), found(&node.content, &allowed)),
+            );
             return;
         }
         match &node.content {
@@ -60,24 +63,33 @@ impl<'a> Shape<'a> {
         }
     }
 
-    fn map(&mut self, rules: &'a Map<String, Value>, members: &[super::tree::Member], path: &Path, at: Place) {
+    fn map(
+        &mut self,
+        rules: &'a Map<String, Value>,
+        members: &[super::tree::Member],
+        path: &Path,
+        at: Place,
+    ) {
         let none = Map::new();
         let known = rules.get("properties").and_then(Value::as_object);
         for member in members {
             let here = path.key(&member.key);
-            match (known.and_then(|known| known.get(&member.key)), rules.get("additionalProperties")) {
-                (Some(schema), _) => self.node(schema, &member.value, &here, member.key_at),
-                (None, Some(Value::Bool(false))) => {
+            let schema = known.and_then(|known| known.get(&member.key)).or(rules.get("additionalProperties"));
+            match schema {
+                Some(Value::Bool(false)) => {
                     let names = known.unwrap_or(&none).keys().map(String::as_str);
                     self.misfit(member.key_at, unknown(&member.key, path, names));
                 }
-                (None, Some(schema)) => self.node(schema, &member.value, &here, member.key_at),
-                (None, None) => {}
+                Some(schema) => self.node(schema, &member.value, &here, member.key_at),
+                None => {}
             }
         }
-        for name in rules.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for name in
+            rules.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !members.iter().any(|member| member.key == name) {
-                let owner = if path == &Path::default() { "the file".to_owned() } else { format!("`{path}`") };
+                let owner =
+                    if path == &Path::default() { "the file".to_owned() } else { format!("`{path}`") };
                 self.misfit(at, format!("{owner} lacks the field `{name}`"));
             }
         }
@@ -96,7 +108,9 @@ impl<'a> Shape<'a> {
 
     fn resolve(&self, schema: &'a Value) -> &'a Value {
         let mut schema = schema;
-        while let Some(pointer) = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) {
+        while let Some(pointer) =
+            schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'))
+        {
             match self.root.pointer(pointer) {
                 Some(target) => schema = target,
                 None => break,
@@ -165,13 +179,16 @@ fn found(content: &Content, wanted: &[&str]) -> String {
 }
 
 /// Fields that moved, with a hint where to.
-const MOVED: [(&str, &str); 1] =
-    [("controllers", "this is whitebox-controller's first schema; rename it to `resources`, one entry per resource")];
+const MOVED: [(&str, &str); 1] = [(
+    "controllers",
+    "this is whitebox-controller's first schema; rename it to `resources`, one entry per resource",
+)];
 
 fn unknown<'n>(key: &str, path: &Path, known: impl Iterator<Item = &'n str> + Clone) -> String {
     let place = if path == &Path::default() { String::new() } else { format!(" in `{path}`") };
     let moved = MOVED.iter().find(|(name, _)| *name == key).map(|(_, hint)| format!("; {hint}"));
-    let hint = moved.or_else(|| suggest::closest(key, known.clone()).map(|name| format!("; did you mean `{name}`?")));
+    let hint = moved
+        .or_else(|| suggest::closest(key, known.clone()).map(|name| format!("; did you mean `{name}`?")));
     let hint = hint.unwrap_or_else(|| format!("; known are {}", known.collect::<Vec<_>>().join(", ")));
     format!("unknown field `{key}`{place}{hint}")
 }

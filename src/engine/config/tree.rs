@@ -95,10 +95,12 @@ impl Node {
         let mut at = self.at;
         for step in &path.0 {
             match (step, &here.content) {
-                (Step::Key(key), Content::Map(members)) => match members.iter().find(|member| member.key == *key) {
-                    Some(member) => (here, at) = (&member.value, member.key_at),
-                    None => return at,
-                },
+                (Step::Key(key), Content::Map(members)) => {
+                    match members.iter().find(|member| member.key == *key) {
+                        Some(member) => (here, at) = (&member.value, member.key_at),
+                        None => return at,
+                    }
+                }
                 (Step::Index(index), Content::List(items)) => match items.get(*index) {
                     Some(item) => (here, at) = (item, item.at),
                     None => return at,
@@ -114,9 +116,9 @@ impl Node {
         match &self.content {
             Content::Scalar(value) => value.clone(),
             Content::List(items) => Value::Array(items.iter().map(Self::value).collect()),
-            Content::Map(members) => {
-                Value::Object(members.iter().map(|member| (member.key.clone(), member.value.value())).collect())
-            }
+            Content::Map(members) => Value::Object(
+                members.iter().map(|member| (member.key.clone(), member.value.value())).collect(),
+            ),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// The pause after the `attempt`-th failure in a row (from 1): 1 s, doubling, at most 5 min, for ever. `jitter` from 0 to
 /// 1 takes off up to a fifth, so that objects that failed together do not come back together.

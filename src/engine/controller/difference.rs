@@ -22,7 +22,8 @@ pub(super) fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
 fn patch_of(from: &Value, to: &Value) -> Option<Value> {
     match (from, to) {
         (Value::Object(before), Value::Object(after)) => {
-            let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+            let removed =
+                before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
             let changed = after.iter().filter_map(|(key, value)| {
                 let old = before.get(key).unwrap_or(&Value::Null);
                 let patch = if before.contains_key(key) { patch_of(old, value)? } else { value.clone() };
@@ -54,7 +55,9 @@ pub(super) fn covers(whole: &Value, part: &Value) -> bool {
         (Value::Array(whole), Value::Array(part)) => {
             whole == part
                 || (!part.is_empty()
-                    && part.iter().all(|item| item.get("type").is_some() && whole.iter().any(|found| covers(found, item))))
+                    && part.iter().all(|item| {
+                        item.get("type").is_some() && whole.iter().any(|found| covers(found, item))
+                    }))
         }
         _ => whole == part,
     }
@@ -68,22 +71,30 @@ mod tests {
 
     #[test]
     fn a_patch_holds_only_what_differs() {
-        let from = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "data": {"k": "1", "gone": "x"}});
+        let from =
+            json!({"metadata": {"name": "a", "resourceVersion": "1"}, "data": {"k": "1", "gone": "x"}});
         let to = json!({"metadata": {"name": "a"}, "data": {"k": "2", "new": {"b": null}}});
-        assert_eq!(merge_patch(&from, &to), Some(json!({"data": {"gone": null, "k": "2", "new": {"b": null}}})));
+        assert_eq!(
+            merge_patch(&from, &to),
+            Some(json!({"data": {"gone": null, "k": "2", "new": {"b": null}}}))
+        );
         assert_eq!(merge_patch(&from, &from), None);
     }
 
     #[test]
     fn status_goes_its_own_way_where_there_is_a_subresource() {
         let patch = Some(json!({"spec": {"a": 1}, "status": {"b": 2}}));
-        assert_eq!(split_status(patch.clone(), true), (Some(json!({"spec": {"a": 1}})), Some(json!({"status": {"b": 2}}))));
+        assert_eq!(
+            split_status(patch.clone(), true),
+            (Some(json!({"spec": {"a": 1}})), Some(json!({"status": {"b": 2}})))
+        );
         assert_eq!(split_status(patch.clone(), false), (patch, None));
     }
 
     #[test]
     fn conditions_of_others_do_not_matter() {
-        let whole = json!({"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}], "x": 1});
+        let whole =
+            json!({"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}], "x": 1});
         assert!(covers(&whole, &json!({"conditions": [{"type": "B", "status": "True"}]})));
         assert!(!covers(&whole, &json!({"conditions": [{"type": "B", "status": "False"}]})));
         assert!(!covers(&whole, &json!({"y": 1})));

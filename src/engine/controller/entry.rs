@@ -110,8 +110,11 @@ impl Controller {
         let mut of_parents = shared.scope();
         of_parents.name = shared.only.as_ref().map(|only| only.name.clone());
         let parents = watch(&entry.gvk, of_parents);
-        let dependents: BTreeMap<String, (Gvk, Arc<Watch>)> =
-            entry.dependents.iter().map(|gvk| (gvk.key(), (gvk.clone(), watch(gvk, shared.scope())))).collect();
+        let dependents: BTreeMap<String, (Gvk, Arc<Watch>)> = entry
+            .dependents
+            .iter()
+            .map(|gvk| (gvk.key(), (gvk.clone(), watch(gvk, shared.scope()))))
+            .collect();
         let heard = Arc::clone(&queue);
         parents.store.listen(Box::new(move |change| parent_changed(&heard, change)));
         for (_, watch) in dependents.values() {

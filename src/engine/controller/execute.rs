@@ -127,11 +127,15 @@ impl Executor<'_> {
     }
 
     /// A status that a hook reports while it runs.
-    pub(super) async fn progress(&self, status: Value, memory: &mut Memory) -> Result<Option<Trace>, ExecuteError> {
+    pub(super) async fn progress(
+        &self,
+        status: Value,
+        memory: &mut Memory,
+    ) -> Result<Option<Trace>, ExecuteError> {
         if memory.status.as_ref() == Some(&digest::of_json(&status)) {
             return Ok(None);
         }
-        self.step(&Step::Status { manifest: status_manifest(self.parent, status) }, memory).await.map(Some)
+        self.step(&Step::Status { manifest: status_manifest(self.parent, &status) }, memory).await.map(Some)
     }
 
     async fn apply(
@@ -143,7 +147,9 @@ impl Executor<'_> {
     ) -> Result<Trace, ExecuteError> {
         let written = self.writer.apply(served, manifest, self.manager, force, Part::Main).await?;
         let name = Key::of(manifest).of_kind(&served.gvk);
-        memory.applied.insert(name.clone(), Applied { digest: digest::of_json(manifest), print: written.print });
+        memory
+            .applied
+            .insert(name.clone(), Applied { digest: digest::of_json(manifest), print: written.print });
         Ok(Trace::of(name, &written.object))
     }
 

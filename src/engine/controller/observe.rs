@@ -10,11 +10,11 @@ use super::{
     watches::ActiveWatches,
 };
 use crate::{
-    contract::{ByKind, State, Trigger},
     cluster::{
         cache::Cached,
         discovery::{DiscoveryError, Served},
     },
+    contract::{ByKind, State, Trigger},
     object::{self, ObjectRef},
 };
 
@@ -37,16 +37,25 @@ impl Observation {
         let uid = object::uid(&parent.object).unwrap_or_default();
         for (key, (gvk, watch)) in &controller.dependents {
             dependents.insert(key.clone(), discovery.resolve(gvk).await?);
-            shown.extend(watch.store.owned_by(uid).into_iter().map(|cached| Shown {
-                object: (*cached.object).clone(),
-                print: Some(cached.print),
-            }));
+            shown.extend(
+                watch
+                    .store
+                    .owned_by(uid)
+                    .into_iter()
+                    .map(|cached| Shown { object: (*cached.object).clone(), print: Some(cached.print) }),
+            );
         }
         Ok(Self { object: (*parent.object).clone(), shown, kind, dependents })
     }
 
     /// The state for the handler. Declared kinds without objects are given as empty lists.
-    pub(super) fn state(&self, controller: &Controller, watches: &ActiveWatches, triggers: &[Trigger], attempt: u32) -> State {
+    pub(super) fn state(
+        &self,
+        controller: &Controller,
+        watches: &ActiveWatches,
+        triggers: &[Trigger],
+        attempt: u32,
+    ) -> State {
         let mut dependents: ByKind = self.dependents.keys().map(|key| (key.clone(), Vec::new())).collect();
         for shown in &self.shown {
             if let Some(name) = ObjectRef::of(&shown.object) {

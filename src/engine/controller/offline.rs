@@ -60,9 +60,12 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
         object["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
     }
     let name = Key::of(&object).of_kind(&entry.gvk);
-    let kinds: BTreeMap<String, KindRules> = entry.dependents.iter().map(|gvk| (gvk.key(), assume(gvk))).collect();
-    let others: Vec<&Value> =
-        objects.iter().filter(|other| Gvk::of(other).is_some_and(|gvk| kinds.contains_key(&gvk.key()))).collect();
+    let kinds: BTreeMap<String, KindRules> =
+        entry.dependents.iter().map(|gvk| (gvk.key(), assume(gvk))).collect();
+    let others: Vec<&Value> = objects
+        .iter()
+        .filter(|other| Gvk::of(other).is_some_and(|gvk| kinds.contains_key(&gvk.key())))
+        .collect();
     let shown: Vec<Shown> = others
         .iter()
         .filter(|other| owns(&object, other))
@@ -90,7 +93,9 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
         kind: KindRules { namespaced: crate::object::namespace(&object).is_some(), ..assume(&entry.gvk) },
         dependents: &kinds,
         shown: &shown,
-        stranger: &|name| others.iter().find(|other| Key::of(other) == name.key()).map(|other| (*other).clone()),
+        stranger: &|name| {
+            others.iter().find(|other| Key::of(other) == name.key()).map(|other| (*other).clone())
+        },
         memory: &Memory::default(),
         now: 0,
     };

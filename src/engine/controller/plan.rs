@@ -94,6 +94,7 @@ pub struct Plan {
     pub watches: Option<Vec<WatchRequest>>,
 }
 
+#[expect(clippy::ref_option, reason = "the signature that serde wants")]
 fn seconds<S: serde::Serializer>(delay: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&crate::duration::GoDuration(delay.unwrap_or_default()))
 }
@@ -153,7 +154,9 @@ pub enum PlanError {
         to: String,
     },
     /// A kind that the entry does not name.
-    #[error("the reply lists `{key}`, which is not a declared dependent; add it to `dependents` in the config")]
+    #[error(
+        "the reply lists `{key}`, which is not a declared dependent; add it to `dependents` in the config"
+    )]
     Undeclared {
         /// The kind's contract key.
         key: String,
@@ -282,11 +285,14 @@ fn dependent(
     }
     place(observed, kind, &mut manifest)?;
     let name = Key::of(&manifest).of_kind(&kind.gvk);
-    let shown = observed.shown.iter().find(|shown| {
-        is_kind(&shown.object, kind) && Key::of(&shown.object) == name.key()
-    });
+    let shown = observed
+        .shown
+        .iter()
+        .find(|shown| is_kind(&shown.object, kind) && Key::of(&shown.object) == name.key());
     let step = match shown {
-        Some(shown) if object::resource_version(&manifest).is_some() => edited_copy(&name, &shown.object, &manifest),
+        Some(shown) if object::resource_version(&manifest).is_some() => {
+            edited_copy(&name, &shown.object, &manifest)
+        }
         Some(shown) => desired(observed, &name, shown, manifest),
         None if object::resource_version(&manifest).is_some() => return Err(PlanError::UnknownCopy(name)),
         None => {
@@ -318,7 +324,10 @@ fn place(observed: &Observed<'_>, kind: &KindRules, manifest: &mut Value) -> Res
         },
         (None, true) if object::namespace(manifest).is_none() => Err(PlanError::Malformed {
             key: kind.gvk.key(),
-            problem: format!("(`{}`) has no namespace, and its parent is cluster-scoped", object::name(manifest)),
+            problem: format!(
+                "(`{}`) has no namespace, and its parent is cluster-scoped",
+                object::name(manifest)
+            ),
         }),
         (None, _) => Ok(()),
     }
@@ -379,13 +388,15 @@ fn own_object(observed: &Observed<'_>, reply: ObjectReply) -> Result<Vec<Step>, 
         ("namespace", "/metadata/namespace"),
         ("uid", "/metadata/uid"),
     ] {
-        let text = |value: &Value| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |value: &Value| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (from, to) = (text(given), text(&edited));
         if from != to {
             return Err(PlanError::Renamed { field, from, to });
         }
     }
-    let (main, status) = difference::split_status(merge_patch(given, &edited), observed.kind.status_subresource);
+    let (main, status) =
+        difference::split_status(merge_patch(given, &edited), observed.kind.status_subresource);
     let version = &given["metadata"]["resourceVersion"];
     let step = |patch: Value, status: bool| {
         let mut patch = patch;
@@ -394,7 +405,11 @@ fn own_object(observed: &Observed<'_>, reply: ObjectReply) -> Result<Vec<Step>, 
         }
         Step::Patch { object: name.clone(), patch, status }
     };
-    Ok(main.map(|patch| step(patch, false)).into_iter().chain(status.map(|patch| step(patch, true))).collect())
+    Ok(main
+        .map(|patch| step(patch, false))
+        .into_iter()
+        .chain(status.map(|patch| step(patch, true)))
+        .collect())
 }
 
 fn own_status(observed: &Observed<'_>, status: Map<String, Value>) -> Option<Step> {
@@ -405,11 +420,11 @@ fn own_status(observed: &Observed<'_>, status: Map<String, Value>) -> Option<Ste
         return None;
     }
     let object = observed.object;
-    Some(Step::Status { manifest: status_manifest(object, status) })
+    Some(Step::Status { manifest: status_manifest(object, &status) })
 }
 
 /// A status as it is sent. The UID makes sure that it does not land on a new object of the same name.
-pub fn status_manifest(object: &Value, status: Value) -> Value {
+pub fn status_manifest(object: &Value, status: &Value) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid"] {
         if let Some(value) = object["metadata"].get(field) {
@@ -422,4 +437,5 @@ pub fn status_manifest(object: &Value, status: Value) -> Value {
 }
 
 #[cfg(test)]
+#[path = "plan_tests.rs"]
 mod tests;

@@ -79,7 +79,11 @@ impl Line {
     }
 
     fn take(&mut self, now: Instant) -> Option<Turn> {
-        let (slot, key) = self.due.first_key_value().filter(|((due, _), _)| *due <= now).map(|(slot, key)| (*slot, key.clone()))?;
+        let (slot, key) = self
+            .due
+            .first_key_value()
+            .filter(|((due, _), _)| *due <= now)
+            .map(|(slot, key)| (*slot, key.clone()))?;
         self.due.remove(&slot);
         let item = self.items.get_mut(&key)?;
         item.slot = None;
@@ -119,12 +123,6 @@ impl Queue {
     /// Something happened to an object. `version` is the resource version that the change made, to tell our own writes.
     pub(super) fn add(&self, key: &Key, trigger: Trigger, version: Option<&str>) {
         self.lock().add(key, trigger, version, Instant::now());
-        self.changed.notify_one();
-    }
-
-    /// The object is to run after a time, whatever happens.
-    pub(super) fn add_after(&self, key: &Key, kind_of: TriggerType, delay: Duration) {
-        self.lock().add(key, Trigger::plain(kind_of), None, Instant::now() + delay);
         self.changed.notify_one();
     }
 
@@ -186,7 +184,8 @@ mod tests {
     }
 
     fn turn(line: &mut Line, now: Instant) -> Option<(String, Vec<TriggerType>)> {
-        line.take(now).map(|turn| (turn.key.name, turn.triggers.iter().map(|trigger| trigger.kind_of).collect()))
+        line.take(now)
+            .map(|turn| (turn.key.name, turn.triggers.iter().map(|trigger| trigger.kind_of).collect()))
     }
 
     #[test]
@@ -241,14 +240,15 @@ mod tests {
     fn an_earlier_turn_is_never_put_off() {
         let (mut line, now) = (Line::default(), Instant::now());
         add(&mut line, "a", Created, "1", now);
-        line.add(&key("a"), Trigger::plain(Requeue), None, now + Duration::from_secs(60));
+        line.add(&key("a"), Trigger::plain(Requeue), None, now + Duration::from_mins(1));
         assert!(turn(&mut line, now).is_some());
     }
 
     #[tokio::test]
     async fn waiting_ends_when_something_is_added() {
         let queue = Queue::default();
-        let (turn, ()) = tokio::join!(queue.next(), async { queue.add(&key("a"), Trigger::plain(Created), None) });
+        let (turn, ()) =
+            tokio::join!(queue.next(), async { queue.add(&key("a"), Trigger::plain(Created), None) });
         assert_eq!(turn.key, key("a"));
     }
 }

@@ -88,7 +88,15 @@ pub(super) async fn run(controller: &Controller, turn: Turn) {
     catch_up(controller, &traces).await;
     let entry = &controller.entry;
     let object = turn.key.of_kind(&entry.gvk);
-    Run { entry: entry.name.clone(), object, triggers: turn.triggers, handler, elapsed: started.elapsed(), outcome }.log();
+    Run {
+        entry: entry.name.clone(),
+        object,
+        triggers: turn.triggers,
+        handler,
+        elapsed: started.elapsed(),
+        outcome,
+    }
+    .log();
     controller.lock().insert(turn.key.clone(), state);
     controller.queue.done(&turn.key, traces.iter().map(Trace::event_version).collect(), again);
 }
@@ -192,7 +200,11 @@ impl Attempt<'_> {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter());
                 self.tell(state, Some(&error)).await;
-                let outcome = Outcome::Failed { reason: error.reason().to_owned(), message: error.to_string(), retry_in };
+                let outcome = Outcome::Failed {
+                    reason: error.reason().to_owned(),
+                    message: error.to_string(),
+                    retry_in,
+                };
                 (outcome, Some((TriggerType::Retry, retry_in)))
             }
         }
@@ -200,7 +212,8 @@ impl Attempt<'_> {
 
     fn next_run(&self, plan: &Plan) -> Option<(TriggerType, Duration)> {
         let entry = &self.controller.entry;
-        let requeue = plan.requeue_after.or(entry.reconciler.requeue_after).map(|delay| (TriggerType::Requeue, delay));
+        let requeue =
+            plan.requeue_after.or(entry.reconciler.requeue_after).map(|delay| (TriggerType::Requeue, delay));
         let resync = entry.resync_period.map(|period| (TriggerType::Resync, period));
         requeue.into_iter().chain(resync).min_by_key(|(_, delay)| *delay)
     }
@@ -208,7 +221,8 @@ impl Attempt<'_> {
     /// From the object's UID, so that objects differ and one object is steady.
     fn jitter(&self) -> f64 {
         let uid = object::uid(&self.parent.object).unwrap_or_default();
-        let sum = uid.bytes().fold(0_u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000);
+        let sum =
+            uid.bytes().fold(0_u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000);
         f64::from(sum) / 1000.0
     }
 
@@ -216,8 +230,11 @@ impl Attempt<'_> {
     async fn tell(&mut self, state: &mut ObjectState, error: Option<&RunError>) {
         let shared = &self.controller.shared;
         if let Some(error) = error {
-            let event =
-                Event { kind_of: EventType::Warning, reason: error.reason().to_owned(), message: error.to_string() };
+            let event = Event {
+                kind_of: EventType::Warning,
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+            };
             shared.events.publish(&self.parent.object, &event).await;
         }
         let Some(condition) = &self.controller.entry.condition else { return };
@@ -249,7 +266,7 @@ impl Attempt<'_> {
     async fn write_condition(&mut self, status: Value, manager: &str) -> Result<(), RunError> {
         let seen = Observation::take(self.controller, self.parent).await?;
         let executor = executor(self.controller, &seen, manager);
-        let manifest = status_manifest(&self.parent.object, status);
+        let manifest = status_manifest(&self.parent.object, &status);
         let written = executor.status(&manifest, manager).await.map_err(ExecuteError::from)?;
         let object = self.turn.key.of_kind(&self.controller.entry.gvk);
         let version = object::resource_version(&written.object).map(str::to_owned);

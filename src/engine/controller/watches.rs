@@ -62,7 +62,8 @@ impl Active {
         let watch = controller.shared.caches.watch(&watch_key(&request));
         let (queue, parent, clock) = (Arc::clone(&controller.queue), parent.clone(), controller.shared.clock);
         let wanted = request.clone();
-        let listener = watch.store.listen(Box::new(move |change| heard(&queue, &parent, clock, &wanted, change)));
+        let listener =
+            watch.store.listen(Box::new(move |change| heard(&queue, &parent, clock, &wanted, change)));
         Self { request, watch, listener }
     }
 }
@@ -84,7 +85,9 @@ fn heard(queue: &Queue, parent: &Key, clock: Clock, request: &WatchRequest, chan
         return;
     }
     let counts = match (&change.before, &change.after, request.on) {
-        (Some(before), Some(after), WatchOn::Spec) => after.print.differs(&before.print, clock.now().as_second()),
+        (Some(before), Some(after), WatchOn::Spec) => {
+            after.print.differs(&before.print, clock.now().as_second())
+        }
         _ => true,
     };
     if counts {

@@ -27,7 +27,9 @@ pub(super) async fn call(
     let path = runtime.env.get(std::ffi::OsStr::new("PATH"));
     let (program, name) = match &exec.program {
         Program::Own => (runtime.guard.executable().to_owned(), env!("CARGO_PKG_NAME")),
-        Program::Named(name) => (process::resolve(name, path.map(OsString::as_os_str), &exec.base)?, name.as_str()),
+        Program::Named(name) => {
+            (process::resolve(name, path.map(OsString::as_os_str), &exec.base)?, name.as_str())
+        }
     };
     let input = serde_json::to_vec(state).map_err(|error| prepare(&error))?;
     let mut pipe = ProgressPipe::create().map_err(|error| prepare(&error))?;
@@ -53,7 +55,8 @@ pub(super) async fn call(
     for line in pipe.rest() {
         send(&progress, line, entry).await;
     }
-    let finished = finished.map_err(|source: SessionError| HandlerError::Session { command: name.to_owned(), source })?;
+    let finished = finished
+        .map_err(|source: SessionError| HandlerError::Session { command: name.to_owned(), source })?;
     if exec.debug {
         tracing::info!(entry, %object, reply = %String::from_utf8_lossy(&finished.stdout), "hook replied");
     }
@@ -76,7 +79,9 @@ async fn send(progress: &mpsc::Sender<Progress>, line: Result<Progress, String>,
 
 /// The facts that let a trivial hook do without a JSON parser.
 fn facts(state: &State) -> BTreeMap<&'static str, String> {
-    let text = |pointer: &str| state.object.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        state.object.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+    };
     let trigger = state.triggers.first().map(|trigger| format!("{:?}", trigger.kind_of)).unwrap_or_default();
     BTreeMap::from([
         ("OBJECT_API_VERSION", text("/apiVersion")),

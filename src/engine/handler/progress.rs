@@ -88,7 +88,12 @@ mod tests {
     use super::*;
 
     fn write(pipe: &ProgressPipe, text: &str) {
-        std::fs::OpenOptions::new().write(true).open(pipe.path()).unwrap().write_all(text.as_bytes()).unwrap();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(pipe.path())
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     }
 
     #[tokio::test]

@@ -54,7 +54,9 @@ impl Run {
                 tracing::warn!(entry, %object, why, reason, %retry_in, "{message}");
             }
             Outcome::Stale => tracing::debug!(entry, %object, why, "changed in between; running again"),
-            Outcome::Done { writes: 0 } => tracing::debug!(entry, %object, why, %elapsed, "nothing to change"),
+            Outcome::Done { writes: 0 } => {
+                tracing::debug!(entry, %object, why, %elapsed, "nothing to change")
+            }
             Outcome::Done { writes } => tracing::info!(entry, %object, why, %elapsed, writes, "reconciled"),
         }
     }

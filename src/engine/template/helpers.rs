@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use handlebars::{Context, Handlebars, Helper, HelperDef, JsonValue, RenderContext, RenderError, RenderErrorReason, ScopedJson};
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, JsonValue, RenderContext, RenderError, RenderErrorReason,
+    ScopedJson,
+};
 use serde_json::Value;
 
 use crate::{digest, yaml};
@@ -25,9 +28,11 @@ const HELPERS: &[(&str, std::ops::RangeInclusive<usize>, Function)] = &[
     ("quote", 1..=1, |args| Ok(text(Value::from(as_text(value(args, 0)?)).to_string()))),
     ("indent", 2..=2, |args| Ok(text(indent(count(args, 0)?, &as_text(value(args, 1)?))))),
     ("nindent", 2..=2, |args| Ok(text(format!("\n{}", indent(count(args, 0)?, &as_text(value(args, 1)?)))))),
-    ("default", 2..=2, |args| Ok(args.first().copied().flatten().filter(|v| truthy(v)).map_or_else(|| value(args, 1), Ok)?.clone())),
+    ("default", 2..=2, |args| {
+        Ok(args.first().copied().flatten().filter(|v| truthy(v)).map_or_else(|| value(args, 1), Ok)?.clone())
+    }),
     ("required", 2..=2, |args| match args.get(1).copied().flatten() {
-        Some(found) if !found.is_null() && *found != Value::from("") => Ok(found.clone()),
+        Some(found) if !found.is_null() && found.as_str() != Some("") => Ok(found.clone()),
         _ => Err(as_text(value(args, 0)?)),
     }),
     ("b64enc", 1..=1, |args| Ok(text(STANDARD.encode(as_text(value(args, 0)?))))),
@@ -38,7 +43,9 @@ const HELPERS: &[(&str, std::ops::RangeInclusive<usize>, Function)] = &[
     ("sha256sum", 1..=1, |args| Ok(text(digest::sha256_hex(as_text(value(args, 0)?).as_bytes())))),
     ("lower", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_lowercase()))),
     ("upper", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_uppercase()))),
-    ("trunc", 2..=2, |args| Ok(text(as_text(value(args, 1)?).chars().take(count(args, 0)?).collect::<String>()))),
+    ("trunc", 2..=2, |args| {
+        Ok(text(as_text(value(args, 1)?).chars().take(count(args, 0)?).collect::<String>()))
+    }),
     ("eq", 2..=2, |args| Ok((args.first() == args.get(1)).into())),
     ("ne", 2..=2, |args| Ok((args.first() != args.get(1)).into())),
     ("and", 2..=9, |args| Ok(args.iter().all(|arg| arg.is_some_and(truthy)).into())),
@@ -46,7 +53,13 @@ const HELPERS: &[(&str, std::ops::RangeInclusive<usize>, Function)] = &[
     ("not", 1..=1, |args| Ok((!args.first().copied().flatten().is_some_and(truthy)).into())),
     ("hasKey", 2..=2, |args| {
         let key = as_text(value(args, 1)?);
-        Ok(args.first().copied().flatten().and_then(Value::as_object).is_some_and(|map| map.contains_key(&key)).into())
+        Ok(args
+            .first()
+            .copied()
+            .flatten()
+            .and_then(Value::as_object)
+            .is_some_and(|map| map.contains_key(&key))
+            .into())
     }),
 ];
 
@@ -65,12 +78,11 @@ impl HelperDef for Pure {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let refuse = |problem: String| RenderError::from(RenderErrorReason::Other(format!("`{}`: {problem}", self.name)));
-        let arguments: Vec<Argument<'_>> = helper
-            .params()
-            .iter()
-            .map(|param| (!param.is_value_missing()).then(|| param.value()))
-            .collect();
+        let refuse = |problem: String| {
+            RenderError::from(RenderErrorReason::Other(format!("`{}`: {problem}", self.name)))
+        };
+        let arguments: Vec<Argument<'_>> =
+            helper.params().iter().map(|param| (!param.is_value_missing()).then(|| param.value())).collect();
         if !self.arguments.contains(&arguments.len()) {
             let (low, high) = (self.arguments.start(), self.arguments.end());
             let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
@@ -86,7 +98,9 @@ fn value<'a>(args: &[Argument<'a>], index: usize) -> Result<&'a Value, String> {
 
 fn count(args: &[Argument<'_>], index: usize) -> Result<usize, String> {
     let number = value(args, index)?.as_u64().filter(|number| *number <= 1000);
-    number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| format!("argument {} must be a number from 0 to 1000", index + 1))
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| format!("argument {} must be a number from 0 to 1000", index + 1))
 }
 
 fn text(text: impl Into<String>) -> Value {
@@ -152,7 +166,10 @@ mod tests {
             ("{{trunc 7 (sha256sum \"abc\")}}", "ba7816b"),
             ("{{lower object.s}}{{upper object.s}}", "abcABC"),
             ("{{#if (eq object.s \"Abc\")}}1{{/if}}{{#if (ne object.n 3)}}2{{/if}}", "12"),
-            ("{{#if (and object.s object.l)}}1{{/if}}{{#if (or object.f object.absent)}}2{{/if}}{{#if (not object.f)}}3{{/if}}", "13"),
+            (
+                "{{#if (and object.s object.l)}}1{{/if}}{{#if (or object.f object.absent)}}2{{/if}}{{#if (not object.f)}}3{{/if}}",
+                "13",
+            ),
             ("{{#if (hasKey object.m \"a\")}}1{{/if}}{{#if (hasKey object.m \"z\")}}2{{/if}}", "1"),
         ];
         for (template, expected) in examples {

@@ -32,9 +32,16 @@ fn planned(shown: &[Value], strangers: &[Value], memory: &Memory, reply: &str) -
     let object = parent();
     let observed = Observed {
         object: &object,
-        kind: KindRules { gvk: Gvk::new("example.com", "v1", "Hello"), namespaced: true, status_subresource: true },
+        kind: KindRules {
+            gvk: Gvk::new("example.com", "v1", "Hello"),
+            namespaced: true,
+            status_subresource: true,
+        },
         dependents: &kinds(),
-        shown: &shown.iter().map(|object| Shown { object: object.clone(), print: Some(print(1)) }).collect::<Vec<_>>(),
+        shown: &shown
+            .iter()
+            .map(|object| Shown { object: object.clone(), print: Some(print(1)) })
+            .collect::<Vec<_>>(),
         stranger: &|name| strangers.iter().find(|object| Key::of(object) == name.key()).cloned(),
         memory,
         now: 0,
@@ -72,7 +79,8 @@ fn a_child_of_ours_is_applied_once_and_again_when_it_or_its_manifest_changes() {
     let [Step::Apply { manifest }] = steps.as_slice() else { panic!("{steps:?}") };
     let name = ObjectRef::of(manifest).unwrap();
     let remember = |generation| Memory {
-        applied: [(name.clone(), Applied { digest: digest::of_json(manifest), print: print(generation) })].into(),
+        applied: [(name.clone(), Applied { digest: digest::of_json(manifest), print: print(generation) })]
+            .into(),
         status: None,
     };
     assert_eq!(planned(&shown, &[], &remember(1), ONE).unwrap().steps, []);
@@ -88,7 +96,9 @@ fn what_is_no_longer_listed_is_deleted_last_and_only_that() {
     let gone: Vec<_> = steps[1..]
         .iter()
         .map(|step| match step {
-            Step::Delete { object, uid, resource_version } => (object.name.as_str(), uid.as_str(), resource_version.as_deref()),
+            Step::Delete { object, uid, resource_version } => {
+                (object.name.as_str(), uid.as_str(), resource_version.as_deref())
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -129,14 +139,36 @@ fn bad_replies_are_refused_as_a_whole() {
     let list = |key: &str, object: Value| json!({"dependents": {key: [object]}}).to_string();
     let map = |metadata: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
     for (reply, message) in [
-        (list("secret.v1", json!({})), "the reply lists `secret.v1`, which is not a declared dependent; add it to `dependents` in the config"),
-        (list("configmap.v1", json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})), "an object under `configmap.v1` is a v1 Secret"),
-        (list("configmap.v1", json!({"metadata": {"name": "a"}})), "an object under `configmap.v1` has no apiVersion and kind"),
+        (
+            list("secret.v1", json!({})),
+            "the reply lists `secret.v1`, which is not a declared dependent; add it to `dependents` in the config",
+        ),
+        (
+            list("configmap.v1", json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})),
+            "an object under `configmap.v1` is a v1 Secret",
+        ),
+        (
+            list("configmap.v1", json!({"metadata": {"name": "a"}})),
+            "an object under `configmap.v1` has no apiVersion and kind",
+        ),
         (list("configmap.v1", map(json!({}))), "an object under `configmap.v1` has no metadata.name"),
-        (list("configmap.v1", map(json!({"name": "a", "namespace": "m"}))), "ConfigMap m/a is outside the namespace `n` of its parent; an owned object must be in it"),
-        (list("configmap.v1", map(json!({"name": "a", "resourceVersion": "3"}))), "ConfigMap n/a carries a resourceVersion but was not given to the handler; leave out the resourceVersion"),
-        (list("namespace.v1", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})), "Namespace a is cluster-scoped and can't be owned by an object in a namespace"),
-        (json!({"dependents": {"configmap.v1": [map(json!({"name": "a"})), map(json!({"name": "a"}))]}}).to_string(), "ConfigMap n/a is listed twice"),
+        (
+            list("configmap.v1", map(json!({"name": "a", "namespace": "m"}))),
+            "ConfigMap m/a is outside the namespace `n` of its parent; an owned object must be in it",
+        ),
+        (
+            list("configmap.v1", map(json!({"name": "a", "resourceVersion": "3"}))),
+            "ConfigMap n/a carries a resourceVersion but was not given to the handler; leave out the resourceVersion",
+        ),
+        (
+            list("namespace.v1", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})),
+            "Namespace a is cluster-scoped and can't be owned by an object in a namespace",
+        ),
+        (
+            json!({"dependents": {"configmap.v1": [map(json!({"name": "a"})), map(json!({"name": "a"}))]}})
+                .to_string(),
+            "ConfigMap n/a is listed twice",
+        ),
     ] {
         assert_eq!(refused(&[], &reply), message);
     }
@@ -154,7 +186,9 @@ fn an_edited_object_is_written_in_two_parts() {
     edited["spec"]["a"] = 2.into();
     edited["status"]["seen"] = 2.into();
     let steps = steps(&[], &json!({ "object": edited }).to_string());
-    let [Step::Patch { patch: main, status: false, .. }, Step::Patch { patch: status, status: true, .. }] = steps.as_slice() else {
+    let [Step::Patch { patch: main, status: false, .. }, Step::Patch { patch: status, status: true, .. }] =
+        steps.as_slice()
+    else {
         panic!("{steps:?}")
     };
     assert_eq!(*main, json!({"spec": {"a": 2}, "metadata": {"resourceVersion": "7"}}));

@@ -34,7 +34,7 @@ fn a_small_config_gets_its_defaults() {
     assert_eq!(entry.concurrency, 4);
     assert_eq!(serde_json::to_string(&entry.values).unwrap(), r#"{"a":1,"m":{"x":1,"y":2}}"#);
     let Handler::Exec(exec) = &entry.reconciler.handler else { panic!("no exec") };
-    assert_eq!(exec.timeout, Some(std::time::Duration::from_secs(60)));
+    assert_eq!(exec.timeout, Some(std::time::Duration::from_mins(1)));
     assert_eq!(loaded.warnings, Diagnostics::default());
 }
 
@@ -79,11 +79,13 @@ fn names_of_files_and_builtins_are_checked() {
 
 #[test]
 fn two_entries_of_one_name_in_one_file_are_an_error_and_in_two_files_the_last_wins() {
-    let entry = |command: &str| {
-        format!("- version: v1\n  kind: A\n  reconciler: {{exec: {{command: {command}}}}}\n")
-    };
+    let entry =
+        |command: &str| format!("- version: v1\n  kind: A\n  reconciler: {{exec: {{command: {command}}}}}\n");
     let twice = format!("resources:\n{}{}", entry("sh"), entry("env"));
-    assert_eq!(complaints(&twice), "5:3 `resources[0]` is called `a` already; give one of them another `name`");
+    assert_eq!(
+        complaints(&twice),
+        "5:3 `resources[0]` is called `a` already; give one of them another `name`"
+    );
     let folder = tempfile::tempdir().unwrap();
     let sources: Vec<Source> = ["sh", "env"]
         .iter()
@@ -102,7 +104,9 @@ fn two_entries_of_one_name_in_one_file_are_an_error_and_in_two_files_the_last_wi
 
 #[test]
 fn a_missing_hook_is_a_warning_since_it_may_come_later() {
-    let loaded = load_text("resources:\n- version: v1\n  kind: A\n  reconciler: {exec: {command: ./hook.sh}}\n").unwrap();
+    let loaded =
+        load_text("resources:\n- version: v1\n  kind: A\n  reconciler: {exec: {command: ./hook.sh}}\n")
+            .unwrap();
     assert!(loaded.warnings.0[0].message.ends_with("/./hook.sh` does not exist"), "{}", loaded.warnings);
 }
 
@@ -113,7 +117,8 @@ fn the_first_schema_of_the_predecessor_gets_a_hint() {
 
 #[test]
 fn a_diagnostic_shows_the_line() {
-    let wrong = load_text("resources:\n- version: v1\n  kind: A\n  reconciler:\n    exek: {command: sh}\n").unwrap_err();
+    let wrong = load_text("resources:\n- version: v1\n  kind: A\n  reconciler:\n    exek: {command: sh}\n")
+        .unwrap_err();
     let text = wrong.0[0].to_string();
     let shown: Vec<&str> = text.lines().collect();
     assert_eq!(shown[0], "error: unknown field `exek` in `resources[0].reconciler`; did you mean `exec`?");

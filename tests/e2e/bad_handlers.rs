@@ -1,0 +1,154 @@
+//! Handlers that do wrong: the object says what and why in one sentence, nothing is half done, and a good handler
+//! afterwards is enough to recover.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    control_plane::shared,
+    processes,
+    scene::{SOON, Scene, config_map, hello},
+};
+
+const GOOD: &str = "echo 'status: {ok: true}'";
+
+/// Puts a bad handler in place, checks the condition and the recovery.
+async fn recovers(scene: &Scene<'_>, name: &str, reason: &str, message: &str) {
+    let bad = scene.condition(name, "Reconciled", "False").await;
+    let text = bad["message"].as_str().unwrap();
+    assert_eq!(bad["reason"], reason, "{bad}");
+    assert!(text.contains(message), "expected `{message}` in `{text}`");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    scene.hook("hook.sh", GOOD);
+    scene.condition(name, "Reconciled", "True").await;
+    scene.until(&hello(), name, "handled", |object| object["status"]["ok"] == true).await;
+}
+
+macro_rules! bad_hooks {
+    ($($test:ident: $script:expr => $reason:expr, $message:expr;)*) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let scene = Scene::new(shared().await, "bad").await;
+            scene.hook("hook.sh", $script);
+            let _operator = scene.start_hello();
+            scene.hello("h", json!({})).await;
+            recovers(&scene, "h", $reason, $message).await;
+        }
+    )*};
+}
+
+bad_hooks! {
+    a_hook_that_fails: "echo first >&2; echo 'no such customer' >&2; exit 3"
+        => "HookFailed", "the hook `./hook.sh` failed with exit status 3: no such customer";
+    a_hook_that_prints_half_a_json: "printf '{\"status\": {\"ok\": tr'"
+        => "BadReply", "the reply is neither JSON nor YAML: line 1";
+    a_hook_that_prints_too_much: "exec head -c 100000000 /dev/zero"
+        => "HookOutputTooLarge", "the hook `./hook.sh` printed more than 16777216 bytes";
+    a_reply_with_an_unknown_key: "echo 'staus: {}'"
+        => "BadReply", "the reply has the unknown key `staus`; did you mean `status`?";
+    a_reply_that_renames_the_object: "cat | sed 's/\"name\":\"h\"/\"name\":\"other\"/'"
+        => "ReplyRefused", "the reply changes the object's name from `h` to `other`";
+    a_reply_with_an_undeclared_kind: "echo 'dependents: {secret.v1: []}'"
+        => "ReplyRefused", "the reply lists `secret.v1`, which is not a declared dependent";
+}
+
+#[tokio::test]
+async fn a_hook_that_is_missing_or_not_executable() {
+    let scene = Scene::new(shared().await, "bad").await;
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    let missing = scene.condition("h", "Reconciled", "False").await;
+    assert!(missing["message"].as_str().unwrap().ends_with("/./hook.sh` does not exist"), "{missing}");
+    scene.write("hook.sh", GOOD, 0o644);
+    scene
+        .until(&hello(), "h", "not executable", |object| {
+            object["status"]["conditions"][0]["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("run `chmod +x "))
+        })
+        .await;
+    recovers(&scene, "h", "HookUnusable", "is not executable").await;
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_is_ended_with_all_that_it_started() {
+    let scene = Scene::new(shared().await, "hangs").await;
+    // Ignores SIGTERM, and has a child in a session of its own.
+    scene.hook(
+        "hook.sh",
+        "trap '' TERM; setsid sleep 1000 & echo $! > child; echo $$ > pid; while :; do sleep 1; done",
+    );
+    let entry = "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  condition: Reconciled
+  reconciler: {exec: {command: ./hook.sh, timeout: 500ms}}
+";
+    let _operator = scene.start(entry);
+    scene.hello("h", json!({})).await;
+    scene.condition("h", "Reconciled", "False").await;
+    let pids: Vec<i32> = ["pid", "child"]
+        .iter()
+        .map(|file| std::fs::read_to_string(scene.folder().join(file)).unwrap().trim().parse().unwrap())
+        .collect();
+    scene.hook("hook.sh", GOOD);
+    processes::wait_until_gone("the hook and its child", &pids, SOON).await;
+    recovers(&scene, "h", "HookTimedOut", "the hook `./hook.sh` took longer than 500ms").await;
+}
+
+#[tokio::test]
+async fn a_hook_that_leaves_a_process_behind_does_not_keep_us_waiting() {
+    let scene = Scene::new(shared().await, "grandchild").await;
+    scene.hook("hook.sh", "sleep 1000 & echo $! > child; echo 'status: {ok: true}'");
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "handled", |object| object["status"]["ok"] == true).await;
+    let child = std::fs::read_to_string(scene.folder().join("child")).unwrap().trim().parse().unwrap();
+    processes::wait_until_gone("the process left behind", &[child], SOON).await;
+}
+
+#[tokio::test]
+async fn a_child_that_somebody_else_owns_is_left_alone_and_named() {
+    let scene = Scene::new(shared().await, "theirs").await;
+    let theirs =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "h"}, "data": {"a": "theirs"}});
+    let before = scene.apply(theirs).await;
+    scene.hook(
+        "hook.sh",
+        "echo 'dependents: {configmap.v1: [{apiVersion: v1, kind: ConfigMap, metadata: {name: h}, data: {a: ours}}]}'",
+    );
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    let refused = scene.condition("h", "Reconciled", "False").await;
+    assert_eq!(
+        refused["message"],
+        format!(
+            "ConfigMap {}/h exists and is not ours: it was not created for this object; delete it or choose another name",
+            scene.namespace
+        )
+    );
+    assert_eq!(
+        scene.get(&config_map(), "h").await["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
+    scene.delete(&config_map(), "h").await;
+    scene.until(&config_map(), "h", "ours", |object| object["data"]["a"] == "ours").await;
+    scene.condition("h", "Reconciled", "True").await;
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_while_its_handler_runs_is_no_trouble() {
+    let scene = Scene::new(shared().await, "deleted").await;
+    scene.hook("hook.sh", "touch started; while [ ! -e go ]; do sleep 0.05; done; echo 'status: {ok: true}'");
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    crate::support::wait::wait_until("the hook to run", SOON, async || {
+        if scene.folder().join("started").exists() { Ok(()) } else { Err("not started".to_owned()) }
+    })
+    .await;
+    scene.delete(&hello(), "h").await;
+    scene.until(&hello(), "h", "gone", Value::is_null).await;
+    scene.write("go", "", 0o644);
+    scene.hello("h2", json!({})).await;
+    scene.until(&hello(), "h2", "handled", |object| object["status"]["ok"] == true).await;
+}
