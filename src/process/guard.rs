@@ -9,13 +9,17 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::Path,
     process::{ChildStdin, Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitOptions},
+};
 
 use crate::exit::Exit;
 
@@ -75,12 +79,10 @@ pub fn main(program: &OsString, args: &[OsString]) -> Exit {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            let _nobody_listens =
-                writeln!(io::stderr(), "{START_FAILED}failed to start `{}`: {error}", program.display());
+            let _nobody_listens = write!(io::stderr(), "{START_FAILED}{}", why(program, &error));
             return Exit::Other(CANNOT_START);
         }
     };
-    // The program's exit must be the only thing that keeps its output open, so we let go of our copies.
     let input = child.stdin.take();
     let leader = Pid::from_child(&child);
     let (tell, hear) = mpsc::channel();
@@ -97,6 +99,19 @@ pub fn main(program: &OsString, args: &[OsString]) -> Exit {
         (None, Some(signal)) => Exit::Signal(u8::try_from(signal).unwrap_or(9)),
         (None, None) => Exit::Failed,
     })
+}
+
+/// The kernel's reason, in words that name what has to be changed.
+fn why(program: &OsString, error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) if Path::new(program).exists() => {
+            format!("its first line names an interpreter that does not exist ({error})")
+        }
+        Some(Errno::NOEXEC) => {
+            format!("it is no program; a script begins with a line such as `#!/bin/sh` ({error})")
+        }
+        _ => error.to_string(),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the guard is what process::Session runs programs with")]
@@ -127,6 +142,8 @@ fn wait_for_end(leader: Pid, hear: &mpsc::Receiver<Message>) -> Option<std::proc
             Ok((Happening::Order(Order::Kill), _)) | Err(mpsc::RecvTimeoutError::Timeout) => {
                 deadline = None;
                 signal_group(leader, Signal::KILL);
+                // In case it has moved to another group.
+                signal_one(leader, Signal::KILL);
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => return None,
         }

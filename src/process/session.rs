@@ -193,7 +193,11 @@ impl Running {
     ) -> Result<Self, SessionError> {
         let failed = |error: std::io::Error| SessionError::Start {
             program: command.program.clone(),
-            reason: error.to_string(),
+            reason: if command.folder.is_dir() {
+                format!("its guard `{}` does not start: {error}", guard.0.display())
+            } else {
+                format!("its working folder `{}` is not a folder", command.folder.display())
+            },
         };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
         let mut child = tokio::process::Command::new(&guard.0)
@@ -237,7 +241,7 @@ impl Running {
     /// Asks the program to end and waits until nothing of it is left.
     pub async fn stop(mut self, with: StopWith, grace: Duration) {
         self.feed(&[]).await;
-        self.end(with, grace).await;
+        let _reaped = self.end(with, grace).await;
     }
 
     /// Waits until the program has ended by itself and nothing of it is left. Cancelling the wait changes nothing.
@@ -253,16 +257,17 @@ impl Running {
         self.guard.id()
     }
 
-    async fn end(&mut self, with: StopWith, grace: Duration) {
+    async fn end(&mut self, with: StopWith, grace: Duration) -> std::io::Result<ExitStatus> {
         self.order(match with {
             StopWith::TerminateGroup => Order::Terminate,
             StopWith::InterruptLeader => Order::Interrupt,
         })
         .await;
-        if tokio::time::timeout(grace, self.guard.wait()).await.is_err() {
-            self.order(Order::Kill).await;
-            let _reaped = self.guard.wait().await;
+        if let Ok(ended) = tokio::time::timeout(grace, self.guard.wait()).await {
+            return ended;
         }
+        self.order(Order::Kill).await;
+        self.guard.wait().await
     }
 }
 
@@ -283,58 +288,72 @@ impl Command {
     ) -> Result<Finished, SessionError> {
         let started = Instant::now();
         let mut running = Running::start(guard, self, Stdio::piped(), Stdio::piped())?;
-        let stdout = running.guard.stdout.take();
-        let stderr = running.guard.stderr.take();
+        let (stdout, stderr) = (running.guard.stdout.take(), running.guard.stderr.take());
         let mut tail = Tail::new(self.stderr_tail);
-        let work = async {
-            let feed = running.feed(&self.input);
-            let (stdout, (), ()) = tokio::join!(
-                read_all(stdout, self.stdout_limit),
-                read_lines(stderr, &mut tail, on_line),
-                feed
-            );
-            stdout
+        // Cancelled by the side that cannot go on: the readers, or the conductor who has lost the guard.
+        let broken = CancellationToken::new();
+        let conduct = self.conduct(running, stop, &broken);
+        let read = async {
+            let read = broken.run_until_cancelled(read_all(stdout, self.stdout_limit)).await;
+            if let Some(Err(_)) = read {
+                broken.cancel();
+            }
+            read.unwrap_or_else(|| Ok(Vec::new()))
         };
-        let interrupted = tokio::select! {
-            stdout = work => match stdout {
-                Ok(stdout) => return self.finish(running, stdout, tail, started).await,
-                Err(error) => error,
-            },
-            () = stop.cancelled() => SessionError::Stopped,
-            after = elapsed(self.timeout) => SessionError::TimedOut { after, stderr: String::new() },
-        };
-        let grace = if matches!(interrupted, SessionError::TooMuchOutput { .. }) {
-            Duration::ZERO
-        } else {
-            self.grace
-        };
-        running.end(self.stop_with, grace).await;
-        Err(match interrupted {
-            SessionError::TimedOut { after, .. } => SessionError::TimedOut { after, stderr: tail.text() },
-            other => other,
-        })
+        let watch = broken.run_until_cancelled(read_lines(stderr, &mut tail, on_line));
+        // Reading goes on while the program is being ended: without a reader it would die in the middle of its clean-up.
+        let (outcome, stdout, _) = tokio::join!(conduct, read, watch);
+        let (stdout, stderr) = (stdout?, tail.text());
+        match outcome {
+            Ok(status) => self.finished(status, stdout, stderr, started.elapsed()),
+            Err(SessionError::TimedOut { after, .. }) => Err(SessionError::TimedOut { after, stderr }),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn finish(
+    /// Feeds the program and waits for its end, or brings that about.
+    async fn conduct(
         &self,
         mut running: Running,
-        stdout: Vec<u8>,
-        tail: Tail,
-        started: Instant,
-    ) -> Result<Finished, SessionError> {
-        let status = running.wait().await?;
-        let stderr = tail.text();
-        if status == Status::Exited(CANNOT_START) && stderr.starts_with(START_FAILED) {
-            return Err(SessionError::Start {
-                program: self.program.clone(),
-                reason: stderr
-                    .rsplit_once("`: ")
-                    .map_or(stderr.as_str(), |(_, reason)| reason)
-                    .trim()
-                    .to_owned(),
-            });
+        stop: &CancellationToken,
+        broken: &CancellationToken,
+    ) -> Result<Status, SessionError> {
+        let by_itself = async {
+            running.feed(&self.input).await;
+            running.guard.wait().await
+        };
+        let interrupted = tokio::select! {
+            ended = by_itself => Ok(ended),
+            () = stop.cancelled() => Err((SessionError::Stopped, self.grace)),
+            after = elapsed(self.timeout) => Err((SessionError::TimedOut { after, stderr: String::new() }, self.grace)),
+            // What is wrong is for the reader to say.
+            () = broken.cancelled() => Err((SessionError::Stopped, Duration::ZERO)),
+        };
+        let (ended, outcome) = match interrupted {
+            Ok(ended) => (ended, Ok(())),
+            Err((cause, grace)) => (running.end(self.stop_with, grace).await, Err(cause)),
+        };
+        let ended = ended.map_err(SessionError::Io)?;
+        if ended.code().is_none() {
+            // The guard was killed: nobody is left who ends what may still hold the output.
+            broken.cancel();
         }
-        Ok(Finished { status, stdout, stderr, elapsed: started.elapsed() })
+        outcome.map(|()| status(ended))
+    }
+
+    fn finished(
+        &self,
+        status: Status,
+        stdout: Vec<u8>,
+        stderr: String,
+        elapsed: Duration,
+    ) -> Result<Finished, SessionError> {
+        match stderr.strip_prefix(START_FAILED) {
+            Some(reason) if status == Status::Exited(CANNOT_START) => {
+                Err(SessionError::Start { program: self.program.clone(), reason: reason.to_owned() })
+            }
+            _ => Ok(Finished { status, stdout, stderr, elapsed }),
+        }
     }
 }
 
@@ -381,7 +400,9 @@ async fn read_lines(pipe: Option<impl AsyncRead + Unpin>, tail: &mut Tail, on_li
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end_matches(['\n', '\r']);
                 tail.push(text);
-                on_line(text);
+                if !text.starts_with(START_FAILED) {
+                    on_line(text);
+                }
             }
         }
     }
