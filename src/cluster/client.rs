@@ -12,6 +12,8 @@ use kube::{
 pub struct Target {
     /// A kubeconfig file; default `$KUBECONFIG`, `~/.kube/config` or the pod's service account, in this order.
     pub kubeconfig: Option<PathBuf>,
+    /// A context of that file; default its current one. Of no meaning in a pod.
+    pub context: Option<String>,
 }
 
 /// A connection and where it came from.
@@ -50,7 +52,11 @@ pub enum ConnectError {
 /// # Errors
 /// When there is no usable configuration.
 pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
-    let options = KubeConfigOptions::default();
+    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
+    let one_context = |mut file: Kubeconfig| {
+        file.current_context = target.context.clone().or(file.current_context);
+        one_context(file)
+    };
     let (mut config, kubeconfig) = match &target.kubeconfig {
         Some(path) => {
             let failed = |source| ConnectError::Kubeconfig { path: path.clone(), source };

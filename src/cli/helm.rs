@@ -1,0 +1,197 @@
+//! `helm diff upgrade` and `helm diff version`: this program as Helm's `diff` plugin.
+//!
+//! Helm starts us with its settings in the environment (`HELM_BIN`, `HELM_NAMESPACE`, `KUBECONFIG`, …). Every error exits
+//! with 1, usage included: helmfile reads 2 as "changed".
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster::client::{Target, connect},
+    exit::Exit,
+    helmfile::helm::{
+        flags::{self, Asked},
+        lay::PLUGIN_VERSION,
+        plugin::{self, UpgradeArgs},
+        render::Helm,
+    },
+    process::{Guard, resolve},
+    shutdown::Signals,
+};
+
+/// Arguments of the hidden subcommand `helm`. They are somebody else's command line, so clap leaves them alone.
+#[derive(Debug, Clone, clap::Args)]
+#[command(disable_help_flag = true, hide = true)]
+pub struct HelmArgs {
+    /// `diff upgrade [flags] RELEASE CHART`, or `diff version`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}
+
+/// Runs the command.
+pub fn main(args: &HelmArgs) -> Exit {
+    let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    match run(&args.args, env) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let _nobody_listens = writeln!(io::stderr(), "Error: {error:#}");
+            Exit::Failed
+        }
+    }
+}
+
+fn run(args: &[OsString], env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
+    let words: Vec<Option<&str>> = args.iter().take(2).map(|arg| arg.to_str()).collect();
+    match words[..] {
+        [Some("diff"), Some("upgrade")] => match flags::parse(args.get(2..).unwrap_or_default(), &env)? {
+            Asked::Help(text) => print(&text),
+            Asked::Upgrade(asked) => upgrade(*asked, env),
+        },
+        [Some("diff"), Some("version")] => print(&format!("{PLUGIN_VERSION}\n")),
+        [Some("diff"), Some(other)] => {
+            bail!("there is no `helm diff {other}` here, only `upgrade` and `version`")
+        }
+        _ => bail!("the command is `helm diff upgrade [flags] RELEASE CHART` or `helm diff version`"),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<Exit> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("failed to write to stdout")?;
+    Ok(Exit::Done)
+}
+
+fn upgrade(mut asked: UpgradeArgs, env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
+    refuse_other_clusters(&env)?;
+    asked.view.color = asked.color.unwrap_or_else(|| io::stdout().is_terminal());
+    let target = Target { kubeconfig: asked.kubeconfig.clone(), context: asked.kube_context.clone() };
+    let helm = helm(&asked, env)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let stop = CancellationToken::new();
+    let work = async {
+        let connection = connect(&target).await?;
+        anyhow::Ok(plugin::upgrade(&asked, &connection.namespace, &helm, &connection.client, &stop).await?)
+    };
+    let (outcome, signal) = runtime.block_on(async {
+        let signals = Signals::install().context("failed to install signal handlers")?;
+        anyhow::Ok(signals.drain(stop.clone(), work).await)
+    })?;
+    if let Some(exit) = signal {
+        return Ok(exit);
+    }
+    let outcome = outcome.context("was stopped")??;
+    print(&outcome.text)?;
+    Ok(if outcome.changed && asked.detailed_exitcode { Exit::Changed } else { Exit::Done })
+}
+
+/// The helm that has started us, for the same cluster and with the same settings.
+fn helm(asked: &UpgradeArgs, mut env: BTreeMap<OsString, OsString>) -> anyhow::Result<Helm> {
+    let folder = std::env::current_dir().context("failed to find the current folder")?;
+    let name = env
+        .get(OsStr::new("HELM_BIN"))
+        .and_then(|bin| bin.to_str())
+        .filter(|bin| !bin.is_empty())
+        .unwrap_or("helm");
+    let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
+    let program = resolve(name, path, &folder).context("failed to find helm")?;
+    let executable = std::env::current_exe().context("failed to find this program's own file")?;
+    for name in ["HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR"] {
+        env.remove(OsStr::new(name));
+    }
+    let mut set = |name: &str, value: OsString| env.insert(name.into(), value);
+    // Helm's debug output has values in it.
+    set("HELM_DEBUG", "false".into());
+    if let Some(file) = &asked.kubeconfig {
+        set("KUBECONFIG", file.clone().into());
+    }
+    if let Some(context) = &asked.kube_context {
+        set("HELM_KUBECONTEXT", context.into());
+    }
+    Ok(Helm { program, env, folder, guard: Guard::new(executable) })
+}
+
+/// Helm can be sent elsewhere by single settings; to follow it halfway would be to compare with another cluster.
+fn refuse_other_clusters(env: &BTreeMap<OsString, OsString>) -> anyhow::Result<()> {
+    let set = |name: &str| {
+        env.get(OsStr::new(name)).filter(|value| !value.is_empty() && value.as_os_str() != "false")
+    };
+    for name in [
+        "HELM_KUBEAPISERVER",
+        "HELM_KUBETOKEN",
+        "HELM_KUBEASUSER",
+        "HELM_KUBEASGROUPS",
+        "HELM_KUBECAFILE",
+        "HELM_KUBETLS_SERVER_NAME",
+        "HELM_KUBEINSECURE_SKIP_TLS_VERIFY",
+    ] {
+        if set(name).is_some() {
+            bail!("{name} is not supported (nor helm's flag for it): say it in the kubeconfig");
+        }
+    }
+    match set("HELM_DRIVER").and_then(|driver| driver.to_str()) {
+        None | Some("secret" | "secrets") => Ok(()),
+        Some(driver) => bail!("HELM_DRIVER `{driver}` is not supported: releases are read from Secrets"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Command {
+        Helm(HelmArgs),
+    }
+
+    #[test]
+    fn clap_leaves_the_arguments_alone() {
+        for args in [
+            &["diff", "upgrade", "--help"][..],
+            &["diff", "upgrade", "a", "--x=1", "--", "-y", "--"],
+            &["--version"],
+            &[],
+        ] {
+            let Command::Helm(parsed) =
+                Program::try_parse_from(["program", "helm"].iter().chain(args)).unwrap().command;
+            assert_eq!(parsed.args, args.iter().map(OsString::from).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_an_error_and_no_change() {
+        let env = |name: &str, value: &str| BTreeMap::from([(name.into(), value.into())]);
+        for (args, env) in [
+            (&["diff", "upgrade", "a"][..], BTreeMap::new()),
+            (&["diff", "upgrade", "--nonsense", "a", "b"], BTreeMap::new()),
+            (&["diff", "rollback", "a", "1"], BTreeMap::new()),
+            (&["diff"], BTreeMap::new()),
+            (&[], BTreeMap::new()),
+            (&["diff", "upgrade", "a", "b"], env("HELM_DRIVER", "configmap")),
+            (&["diff", "upgrade", "a", "b"], env("HELM_KUBEAPISERVER", "https://other")),
+        ] {
+            let args: Vec<OsString> = args.iter().map(Into::into).collect();
+            assert!(run(&args, env).is_err(), "{args:?}");
+        }
+        let defaults = BTreeMap::from([
+            ("HELM_DRIVER".into(), "secret".into()),
+            ("HELM_KUBETOKEN".into(), "".into()),
+            ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY".into(), "false".into()),
+        ]);
+        assert!(refuse_other_clusters(&defaults).is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! Helm: its releases as it stores them, its rendering, and the `diff` plugin that helmfile asks for.
+//!
+//! - [`release`] reads releases from their Secrets.
+//! - [`render`] runs `helm template` so that it says what `helm upgrade` would.
+//! - [`flags`] is the plugin's command line, [`plugin`] answers it, [`lay`] puts it where Helm looks for plugins.
+
+pub mod flags;
+pub mod lay;
+pub mod plugin;
+pub mod release;
+pub mod render;

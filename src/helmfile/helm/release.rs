@@ -1,0 +1,480 @@
+//! Releases as Helm stores them: one Secret per revision, whose labels say what it is and whose data is the release.
+
+use std::{fmt, io::Read as _, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, api::ListParams};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What Helm says about a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReleaseStatus {
+    /// Helm does not know, or a newer Helm has a word that we don't know.
+    Unknown,
+    /// It is what runs.
+    Deployed,
+    /// It was removed, and its history kept.
+    Uninstalled,
+    /// A newer revision was deployed.
+    Superseded,
+    /// The last operation failed.
+    Failed,
+    /// It is being removed.
+    Uninstalling,
+    /// Its installation has not ended, or was killed.
+    PendingInstall,
+    /// Its upgrade has not ended, or was killed.
+    PendingUpgrade,
+    /// Its rollback has not ended, or was killed.
+    PendingRollback,
+}
+
+impl ReleaseStatus {
+    const ALL: [Self; 9] = [
+        Self::Unknown,
+        Self::Deployed,
+        Self::Uninstalled,
+        Self::Superseded,
+        Self::Failed,
+        Self::Uninstalling,
+        Self::PendingInstall,
+        Self::PendingUpgrade,
+        Self::PendingRollback,
+    ];
+
+    /// Helm's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Deployed => "deployed",
+            Self::Uninstalled => "uninstalled",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+            Self::Uninstalling => "uninstalling",
+            Self::PendingInstall => "pending-install",
+            Self::PendingUpgrade => "pending-upgrade",
+            Self::PendingRollback => "pending-rollback",
+        }
+    }
+
+    /// Whether an operation is, or was, under way.
+    pub const fn is_pending(self) -> bool {
+        matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
+    }
+}
+
+impl fmt::Display for ReleaseStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not one of Helm's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no status of a Helm release")]
+pub struct UnknownStatus(pub String);
+
+impl FromStr for ReleaseStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| UnknownStatus(word.to_owned()))
+    }
+}
+
+/// One revision of a release, from the labels of its Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseMeta {
+    /// Name of the release.
+    pub name: String,
+    /// Namespace of the release.
+    pub namespace: String,
+    /// Revision, from 1.
+    pub revision: u32,
+    /// What Helm says about it.
+    pub status: ReleaseStatus,
+}
+
+impl ReleaseMeta {
+    /// Name of the Secret that holds this revision.
+    pub fn secret_name(&self) -> String {
+        format!("sh.helm.release.v1.{}.v{}", self.name, self.revision)
+    }
+
+    /// From labels; `None` when they are not Helm's.
+    fn of(secret: &impl kube::ResourceExt) -> Option<Self> {
+        let labels = secret.labels();
+        Some(Self {
+            name: labels.get("name")?.clone(),
+            namespace: secret.namespace()?,
+            revision: labels.get("version")?.parse().ok()?,
+            status: labels.get("status")?.parse().unwrap_or(ReleaseStatus::Unknown),
+        })
+    }
+}
+
+/// One revision of a release with all that was delivered.
+#[derive(Clone, PartialEq)]
+pub struct Release {
+    /// Name of the release.
+    pub name: String,
+    /// Namespace of the release.
+    pub namespace: String,
+    /// Revision, from 1.
+    pub revision: u32,
+    /// What Helm says about it.
+    pub status: ReleaseStatus,
+    /// The chart as `name-version`.
+    pub chart: String,
+    /// The version of what the chart installs, if the chart says so.
+    pub app_version: Option<String>,
+    /// What the last operation said.
+    pub description: String,
+    /// All objects but the hooks.
+    pub manifest: String,
+    /// The hooks, each a manifest.
+    pub hooks: Vec<String>,
+    /// The values that were given, without the chart's own.
+    pub config: Map<String, Value>,
+    /// The chart's own values.
+    pub chart_values: Map<String, Value>,
+}
+
+impl fmt::Debug for Release {
+    /// Without manifests and values, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Release")
+            .field("name", &self.name)
+            .field("namespace", &self.namespace)
+            .field("revision", &self.revision)
+            .field("status", &self.status)
+            .field("chart", &self.chart)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why releases could not be read. No variant holds anything of a release's content.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The API server did not list them.
+    #[error("failed to list the Helm releases in namespace `{namespace}`")]
+    List {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server did not give one.
+    #[error("failed to read Secret `{namespace}/{secret}`")]
+    Get {
+        /// The namespace.
+        namespace: String,
+        /// The Secret.
+        secret: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Its content is not what Helm writes.
+    #[error("not a Helm release: {0}")]
+    Malformed(&'static str),
+    /// The same, in a Secret we know.
+    #[error("Secret `{namespace}/{secret}` is not a Helm release: {reason}")]
+    MalformedSecret {
+        /// The namespace.
+        namespace: String,
+        /// The Secret.
+        secret: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+/// More than any release can unpack to in practice: a Secret holds 1 MiB, and manifests compress about tenfold.
+const UNPACKED_LIMIT: u64 = 256 << 20;
+
+/// Reads the bytes of a Secret's `.data.release`, after the Kubernetes base64.
+///
+/// # Errors
+/// When they are not what Helm writes. The error says where it went wrong, and nothing of the content.
+pub fn decode(data: &[u8]) -> Result<Release, ReleaseError> {
+    let packed =
+        STANDARD.decode(data.trim_ascii()).map_err(|_| ReleaseError::Malformed("it is not base64"))?;
+    let json = if packed.starts_with(&[0x1f, 0x8b, 0x08]) { unpack(&packed)? } else { packed };
+    let raw: Raw = serde_json::from_slice(&json).map_err(|error| {
+        // The library's message may quote a value.
+        ReleaseError::Malformed(if error.is_data() {
+            "a field has an unexpected type"
+        } else {
+            "it is not JSON"
+        })
+    })?;
+    if raw.name.is_empty() || raw.version == 0 {
+        return Err(ReleaseError::Malformed("it has no name or no revision"));
+    }
+    Ok(raw.into())
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, ReleaseError> {
+    let mut json = Vec::new();
+    let mut reader = flate2::read::GzDecoder::new(packed).take(UNPACKED_LIMIT + 1);
+    reader.read_to_end(&mut json).map_err(|_| ReleaseError::Malformed("its gzip data is damaged"))?;
+    if u64::try_from(json.len()).is_ok_and(|length| length > UNPACKED_LIMIT) {
+        return Err(ReleaseError::Malformed("it unpacks to more than 256 MiB"));
+    }
+    Ok(json)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Raw {
+    name: String,
+    namespace: String,
+    version: u32,
+    info: Option<RawInfo>,
+    chart: Option<RawChart>,
+    config: Option<Map<String, Value>>,
+    manifest: String,
+    hooks: Option<Vec<RawHook>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawInfo {
+    status: String,
+    description: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawChart {
+    metadata: Option<RawMetadata>,
+    values: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawMetadata {
+    name: String,
+    version: String,
+    app_version: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawHook {
+    manifest: String,
+}
+
+impl From<Raw> for Release {
+    fn from(raw: Raw) -> Self {
+        let info = raw.info.unwrap_or_default();
+        let chart = raw.chart.unwrap_or_default();
+        let metadata = chart.metadata.unwrap_or_default();
+        Self {
+            name: raw.name,
+            namespace: raw.namespace,
+            revision: raw.version,
+            status: info.status.parse().unwrap_or(ReleaseStatus::Unknown),
+            chart: format!("{}-{}", metadata.name, metadata.version),
+            app_version: Some(metadata.app_version).filter(|version| !version.is_empty()),
+            description: info.description,
+            manifest: raw.manifest,
+            hooks: raw.hooks.unwrap_or_default().into_iter().map(|hook| hook.manifest).collect(),
+            config: raw.config.unwrap_or_default(),
+            chart_values: chart.values.unwrap_or_default(),
+        }
+    }
+}
+
+/// The newest revision of each release in a namespace, by name. Only metadata is transferred.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub async fn list(client: &Client, namespace: &str) -> Result<Vec<ReleaseMeta>, ReleaseError> {
+    Ok(newest_of_each(revisions(client, namespace, "owner=helm").await?))
+}
+
+fn newest_of_each(mut all: Vec<ReleaseMeta>) -> Vec<ReleaseMeta> {
+    all.sort_by(|one, other| one.name.cmp(&other.name).then(other.revision.cmp(&one.revision)));
+    all.dedup_by(|later, first| later.name == first.name);
+    all
+}
+
+/// All revisions of one release, newest first. Only metadata is transferred.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub async fn history(client: &Client, namespace: &str, name: &str) -> Result<Vec<ReleaseMeta>, ReleaseError> {
+    let mut all = revisions(client, namespace, &format!("owner=helm,name={name}")).await?;
+    all.sort_by_key(|meta| std::cmp::Reverse(meta.revision));
+    Ok(all)
+}
+
+/// The newest revision of a release, whatever its status.
+///
+/// # Errors
+/// When the API server does not answer or refuses, or the Secret is damaged.
+pub async fn newest(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
+    match history(client, namespace, name).await?.first() {
+        Some(meta) => get(client, meta).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The last deployed revision of a release.
+///
+/// # Errors
+/// When the API server does not answer or refuses, or the Secret is damaged.
+pub async fn deployed(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
+    let all = history(client, namespace, name).await?;
+    match all.iter().find(|meta| meta.status == ReleaseStatus::Deployed) {
+        Some(meta) => get(client, meta).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// One revision with its content.
+///
+/// # Errors
+/// When the API server does not answer or refuses, or the Secret is damaged.
+pub async fn get(client: &Client, meta: &ReleaseMeta) -> Result<Release, ReleaseError> {
+    let (namespace, secret) = (meta.namespace.clone(), meta.secret_name());
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let found = match api.get(&secret).await {
+        Ok(found) => found,
+        Err(source) => return Err(ReleaseError::Get { namespace, secret, source: Box::new(source) }),
+    };
+    let data = found.data.unwrap_or_default();
+    let content = data.get("release").map_or(&[][..], |bytes| &bytes.0);
+    decode(content).map_err(|error| match error {
+        ReleaseError::Malformed(reason) => ReleaseError::MalformedSecret { namespace, secret, reason },
+        other => other,
+    })
+}
+
+async fn revisions(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+) -> Result<Vec<ReleaseMeta>, ReleaseError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let mut params = ListParams::default().labels(selector).limit(500);
+    let mut found = Vec::new();
+    loop {
+        let failed =
+            |source| ReleaseError::List { namespace: namespace.to_owned(), source: Box::new(source) };
+        let page = api.list_metadata(&params).await.map_err(failed)?;
+        found.extend(page.items.iter().filter_map(ReleaseMeta::of));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn packed(release: &Value) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(release.to_string().as_bytes()).unwrap();
+        STANDARD.encode(gzip.finish().unwrap()).into_bytes()
+    }
+
+    fn full() -> Value {
+        json!({
+            "name": "web", "namespace": "team", "version": 3,
+            "info": {"status": "pending-upgrade", "description": "Preparing upgrade", "first_deployed": ""},
+            "chart": {"metadata": {"name": "nginx", "version": "1.2.3", "appVersion": "9"}, "values": {"replicas": 1}},
+            "config": {"password": "hunter2"}, "manifest": "---\nkind: A\n",
+            "hooks": [{"name": "h", "manifest": "kind: Job\n", "events": ["pre-install"]}],
+        })
+    }
+
+    #[test]
+    fn decodes_what_helm_writes() {
+        let release = decode(&packed(&full())).unwrap();
+        assert_eq!(release.name, "web");
+        assert_eq!((release.namespace.as_str(), release.revision), ("team", 3));
+        assert_eq!(release.status, ReleaseStatus::PendingUpgrade);
+        assert_eq!((release.chart.as_str(), release.app_version.as_deref()), ("nginx-1.2.3", Some("9")));
+        assert_eq!(release.description, "Preparing upgrade");
+        assert_eq!(
+            (release.manifest.as_str(), release.hooks),
+            ("---\nkind: A\n", vec!["kind: Job\n".to_owned()])
+        );
+        assert_eq!(
+            (release.config["password"].as_str(), &release.chart_values["replicas"]),
+            (Some("hunter2"), &json!(1))
+        );
+    }
+
+    #[test]
+    fn decodes_uncompressed_releases_and_nulls() {
+        let plain =
+            json!({"name": "a", "version": 1, "hooks": null, "config": null, "chart": {"values": null}});
+        let release = decode(STANDARD.encode(plain.to_string()).as_bytes()).unwrap();
+        assert_eq!((release.status, release.app_version), (ReleaseStatus::Unknown, None));
+    }
+
+    #[test]
+    fn says_what_is_wrong_without_quoting() {
+        let damaged = {
+            let mut bytes = STANDARD.decode(packed(&full())).unwrap();
+            bytes.truncate(40);
+            STANDARD.encode(bytes).into_bytes()
+        };
+        for (data, reason) in [
+            (&b"%%%"[..], "not a Helm release: it is not base64"),
+            (&damaged, "not a Helm release: its gzip data is damaged"),
+            (STANDARD.encode("hunter2").as_bytes(), "not a Helm release: it is not JSON"),
+            (
+                &packed(&json!({"name": "a", "version": "hunter2"})),
+                "not a Helm release: a field has an unexpected type",
+            ),
+            (&packed(&json!({})), "not a Helm release: it has no name or no revision"),
+            (b"", "not a Helm release: it is not JSON"),
+        ] {
+            assert_eq!(decode(data).unwrap_err().to_string(), reason);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let text = format!("{:?}", decode(&packed(&full())).unwrap());
+        assert!(text.contains("web") && !text.contains("hunter2") && !text.contains("kind"), "{text}");
+    }
+
+    #[test]
+    fn statuses_are_helms_words() {
+        for status in ReleaseStatus::ALL {
+            assert_eq!(status.to_string().parse(), Ok(status));
+        }
+        assert_eq!("Deployed".parse::<ReleaseStatus>(), Err(UnknownStatus("Deployed".into())));
+    }
+
+    #[test]
+    fn of_each_release_the_newest_is_listed() {
+        let meta = |name: &str, revision| ReleaseMeta {
+            name: name.into(),
+            namespace: "n".into(),
+            revision,
+            status: ReleaseStatus::Superseded,
+        };
+        let listed = newest_of_each(vec![meta("b", 9), meta("a", 2), meta("b", 10), meta("a", 1)]);
+        assert_eq!(listed, [meta("a", 2), meta("b", 10)]);
+        assert_eq!(listed[1].secret_name(), "sh.helm.release.v1.b.v10");
+    }
+}
