@@ -3,6 +3,7 @@
 mod builtin;
 mod check;
 mod config;
+mod helm;
 mod render;
 mod report;
 mod run;
@@ -38,6 +39,9 @@ enum Command {
     Render(render::RenderArgs),
     /// Show the configs that are built into the program
     Config(config::ConfigArgs),
+    /// Helm's `diff` plugin: `helm diff upgrade` runs this
+    #[command(hide = true)]
+    Helm(helm::HelmArgs),
     /// Print the version
     Version,
 }
@@ -65,6 +69,7 @@ pub fn main() -> Exit {
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
         Command::Config(args) => config::main(&args),
+        Command::Helm(args) => Ok(helm::main(&args)),
         Command::Version => report::print(&format!("helmfile-operator {}\n", env!("CARGO_PKG_VERSION"))),
     };
     result.unwrap_or_else(|error| report::failed(&error))

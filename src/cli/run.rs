@@ -117,7 +117,7 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
     if let Some(file) = &kubeconfig {
         env.insert("KUBECONFIG".into(), file.clone().into_os_string());
     }
-    let connection = client::connect(&Target { kubeconfig }).await?;
+    let connection = client::connect(&Target { kubeconfig, context: None }).await?;
     let discovery = Discovery::new(connection.client.clone());
     let end_handlers = CancellationToken::new();
     let instance = env

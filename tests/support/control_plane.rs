@@ -26,7 +26,7 @@ use kube::{
     runtime::wait::{await_condition, conditions},
 };
 use rcgen::KeyPair;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{
     certificates::{Authority, Identity},
@@ -43,7 +43,8 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     port: u16,
     etcd: Server,
-    api_server: Option<Server>,
+    /// Behind a lock, so that an outage can be made while others hold the plane.
+    api_server: Mutex<Option<Server>>,
     controller_manager: Server,
 }
 
@@ -106,7 +107,7 @@ impl ControlPlane {
             dir,
             port,
             etcd,
-            api_server: Some(api_server),
+            api_server: Mutex::new(Some(api_server)),
             controller_manager,
         };
         if let Err(error) = plane.becomes_ready().await {
@@ -118,17 +119,15 @@ impl ControlPlane {
 
     async fn becomes_ready(&mut self) -> anyhow::Result<()> {
         let client = self.client().await;
-        let ready = wait::poll_until(START_DEADLINE, async || {
-            is_ready(&client).await.map_err(|error| format!("{error:#}"))
-        });
+        let ready = serves(&client);
         let api_server = async {
-            match &mut self.api_server {
+            match self.api_server.get_mut() {
                 Some(server) => server.ended().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            ready = ready => ready.map_err(|last| anyhow::anyhow!("the control plane did not become ready: {last}")),
+            ready = ready => ready,
             error = self.etcd.ended() => Err(error),
             error = api_server => Err(error),
             error = self.controller_manager.ended() => Err(error),
@@ -138,7 +137,7 @@ impl ControlPlane {
     /// Ends everything and removes the folder.
     pub async fn stop(self) {
         let api_server = async {
-            if let Some(server) = self.api_server {
+            if let Some(server) = self.api_server.into_inner() {
                 server.stop(Duration::ZERO).await;
             }
         };
@@ -148,17 +147,22 @@ impl ControlPlane {
     }
 
     /// Takes the API server away, at once, as an outage does.
-    pub async fn stop_api_server(&mut self) {
-        if let Some(server) = self.api_server.take() {
+    pub async fn stop_api_server(&self) {
+        if let Some(server) = self.api_server.lock().await.take() {
             server.stop(Duration::ZERO).await;
         }
     }
 
     /// Brings it back, with the same address and certificates, and waits until it is ready.
-    pub async fn start_api_server(&mut self) -> anyhow::Result<()> {
-        ensure!(self.api_server.is_none(), "the API server runs");
-        self.api_server = Some(start_api_server(&self.tools, &self.dir, self.port)?);
-        self.becomes_ready().await
+    pub async fn start_api_server(&self) -> anyhow::Result<()> {
+        let mut api_server = self.api_server.lock().await;
+        ensure!(api_server.is_none(), "the API server runs");
+        let server = api_server.insert(start_api_server(&self.tools, &self.dir, self.port)?);
+        let client = self.client().await;
+        tokio::select! {
+            ready = serves(&client) => ready,
+            error = server.ended() => Err(error),
+        }
     }
 
     /// The folder with its data, certificates and logs. It goes with the plane.
@@ -183,7 +187,7 @@ impl ControlPlane {
 
     /// A client with that kubeconfig. It belongs to the calling test's runtime, so each test makes its own.
     pub async fn client(&self) -> Client {
-        connect(&Target { kubeconfig: Some(self.kubeconfig.clone()) }).await.unwrap().client
+        connect(&Target { kubeconfig: Some(self.kubeconfig.clone()), context: None }).await.unwrap().client
     }
 
     /// A namespace that nobody else uses, ready for pods: with its service account.
@@ -210,6 +214,14 @@ pub async fn shared() -> &'static ControlPlane {
     // pipes to the guards. The kernel closes them when this process ends, and that ends the plane.
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
     SHARED.get_or_init(async || ControlPlane::start(Tools::find().await.unwrap()).await.unwrap()).await
+}
+
+/// Waits until the plane is ready for users.
+async fn serves(client: &Client) -> anyhow::Result<()> {
+    let ready = wait::poll_until(START_DEADLINE, async || {
+        is_ready(client).await.map_err(|error| format!("{error:#}"))
+    });
+    ready.await.map_err(|last| anyhow::anyhow!("the control plane did not become ready: {last}"))
 }
 
 async fn is_ready(client: &Client) -> anyhow::Result<()> {

@@ -55,7 +55,7 @@ impl Run {
             }
             Outcome::Stale => tracing::debug!(entry, %object, why, "changed in between; running again"),
             Outcome::Done { writes: 0 } => {
-                tracing::debug!(entry, %object, why, %elapsed, "nothing to change")
+                tracing::debug!(entry, %object, why, %elapsed, "nothing to change");
             }
             Outcome::Done { writes } => tracing::info!(entry, %object, why, %elapsed, writes, "reconciled"),
         }

@@ -43,6 +43,10 @@ const HELPERS: &[(&str, std::ops::RangeInclusive<usize>, Function)] = &[
     ("sha256sum", 1..=1, |args| Ok(text(digest::sha256_hex(as_text(value(args, 0)?).as_bytes())))),
     ("lower", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_lowercase()))),
     ("upper", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_uppercase()))),
+    ("concat", 1..=9, |args| {
+        let parts: Result<Vec<String>, String> = (0..args.len()).map(|index| value(args, index).map(as_text)).collect();
+        Ok(text(parts?.concat()))
+    }),
     ("trunc", 2..=2, |args| {
         Ok(text(as_text(value(args, 1)?).chars().take(count(args, 0)?).collect::<String>()))
     }),
@@ -163,6 +167,7 @@ mod tests {
             ("{{required \"s is needed\" object.s}}", "Abc"),
             ("{{b64enc object.s}}", "QWJj"),
             ("{{b64dec \"QWJj\"}}", "Abc"),
+            ("{{concat object.s \"-\" object.n}}", "Abc-2"),
             ("{{trunc 7 (sha256sum \"abc\")}}", "ba7816b"),
             ("{{lower object.s}}{{upper object.s}}", "abcABC"),
             ("{{#if (eq object.s \"Abc\")}}1{{/if}}{{#if (ne object.n 3)}}2{{/if}}", "12"),
