@@ -7,6 +7,7 @@ mod support;
 
 mod architecture;
 mod process;
+mod waiting;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -101,7 +101,7 @@ fn the_checker_knows_the_picture() {
     ] {
         assert_eq!(cottage_faults(path, text).join("\n"), expected, "{path}: {text}");
     }
-    let after_test = "#[cfg(test)] mod tests { }\nuse crate::cli::x;";
+    let after_test = "#[cfg(test)] fn f(_: [u8; 2]) { crate::cli::x() }\nuse crate::cli::x;";
     assert_eq!(cottage_faults("yard/a.rs", after_test).len(), 1, "what follows the tests counts again");
 }
 

@@ -175,22 +175,30 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut rest = tokens;
     while let [token, tail @ ..] = rest {
-        if rest.len() < MARK.len() || !rest.iter().zip(MARK).all(|(token, mark)| token.text == mark) {
+        if rest.len() >= MARK.len() && rest.iter().zip(MARK).all(|(token, mark)| token.text == mark) {
+            rest = after_item(&rest[MARK.len()..]);
+        } else {
             kept.push(token.clone());
             rest = tail;
-            continue;
-        }
-        let item = &rest[MARK.len()..];
-        let end = item.iter().position(|token| token.text == ";" || token.text == "{").unwrap_or(item.len());
-        rest = &item[end..];
-        if rest.first().is_some_and(|token| token.text == "{") {
-            rest = group(rest);
-        }
-        if rest.first().is_some_and(|token| token.text == ";") {
-            rest = &rest[1..];
         }
     }
     kept
+}
+
+/// Skips one item: up to its semicolon, or to the end of its braces and a semicolon behind them.
+fn after_item(mut rest: &[Token]) -> &[Token] {
+    while let [token, tail @ ..] = rest {
+        rest = match token.text.as_str() {
+            ";" => return tail,
+            "(" | "[" => group(rest),
+            "{" => {
+                let tail = group(rest);
+                return if tail.first().is_some_and(|token| token.text == ";") { &tail[1..] } else { tail };
+            }
+            _ => tail,
+        };
+    }
+    rest
 }
 
 /// Names, `::` and single characters; without comments and literals.
