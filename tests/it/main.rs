@@ -5,4 +5,30 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod architecture;
 mod process;
+mod waiting;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// A file that no `mod` line names is never compiled, and its tests never fail.
+#[test]
+fn no_test_file_is_forgotten() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for (folder, root) in [("it", "main.rs"), ("e2e", "main.rs"), ("demo", "main.rs"), ("support", "mod.rs")]
+    {
+        let text = fs::read_to_string(tests.join(folder).join(root)).unwrap();
+        let line = |line: &str| {
+            Some(line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
+        };
+        let named: BTreeSet<_> = text.lines().filter_map(line).collect();
+        for entry in fs::read_dir(tests.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let is_module = path.is_dir() || path.extension().is_some_and(|extension| extension == "rs");
+            if is_module && !path.ends_with(root) {
+                assert!(named.contains(name), "tests/{folder}/{root} lacks `mod {name};`");
+            }
+        }
+    }
+}
