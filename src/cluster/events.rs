@@ -12,13 +12,23 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::contract::{Event, EventType};
+
+/// What an Event says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Notice {
+    /// Whether somebody should look: type Warning instead of Normal.
+    pub warning: bool,
+    /// One word in camel case.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
 
 /// Publishes Events in the name of this program.
 pub struct Publisher {
     recorder: Recorder,
     /// When each Event was last sent, so that one that repeats does not flood the API server.
-    sent: Mutex<HashMap<(String, Event), Instant>>,
+    sent: Mutex<HashMap<(String, Notice), Instant>>,
 }
 
 /// An Event with the same object, reason and message is sent once in this time.
@@ -37,32 +47,29 @@ impl Publisher {
 
     /// Publishes an Event about an object. Best effort: trouble is logged, never returned, since no delivery should fail
     /// for want of an Event.
-    pub async fn publish(&self, object: &Value, event: &Event) {
+    pub async fn publish(&self, object: &Value, notice: &Notice) {
         let Ok(regarding) = serde_json::from_value(reference(object)) else { return };
         let uid = crate::object::uid(object).unwrap_or_default().to_owned();
-        if !self.is_news((uid, event.clone())) {
+        if !self.is_news((uid, notice.clone())) {
             return;
         }
         let published = KubeEvent {
-            type_: match event.kind_of {
-                EventType::Normal => KubeEventType::Normal,
-                EventType::Warning => KubeEventType::Warning,
-            },
-            reason: event.reason.clone(),
-            note: Some(event.message.chars().take(NOTE_LIMIT).collect()),
+            type_: if notice.warning { KubeEventType::Warning } else { KubeEventType::Normal },
+            reason: notice.reason.clone(),
+            note: Some(notice.message.chars().take(NOTE_LIMIT).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&published, &regarding).await {
             tracing::debug!(
-                reason = event.reason,
+                reason = notice.reason,
                 error = super::apply::describe(&error),
                 "failed to publish an event"
             );
         }
     }
 
-    fn is_news(&self, key: (String, Event)) -> bool {
+    fn is_news(&self, key: (String, Notice)) -> bool {
         let now = Instant::now();
         let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         sent.retain(|_, at| now.duration_since(*at) < QUIET);

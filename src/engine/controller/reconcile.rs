@@ -18,7 +18,7 @@ use super::{
     watches::ActiveWatches,
 };
 use crate::{
-    cluster::{cache::Cached, discovery::DiscoveryError},
+    cluster::{cache::Cached, discovery::DiscoveryError, events::Notice},
     contract::{Event, EventType, Progress, Reply, State, TriggerType},
     engine::{
         handler::{self, HandlerError},
@@ -123,7 +123,7 @@ impl Attempt<'_> {
             self.traces.push(trace);
         }
         for event in &plan.events {
-            controller.shared.events.publish(&seen.object, event).await;
+            controller.shared.events.publish(&seen.object, &notice(event)).await;
         }
         if let Some(requests) = &plan.watches {
             state.watches.set(controller, &self.turn.key, requests.clone());
@@ -167,7 +167,7 @@ impl Attempt<'_> {
                     }
                 }
                 for event in &progress.events {
-                    controller.shared.events.publish(&seen.object, event).await;
+                    controller.shared.events.publish(&seen.object, &notice(event)).await;
                 }
             }
         };
@@ -230,12 +230,8 @@ impl Attempt<'_> {
     async fn tell(&mut self, state: &mut ObjectState, error: Option<&RunError>) {
         let shared = &self.controller.shared;
         if let Some(error) = error {
-            let event = Event {
-                kind_of: EventType::Warning,
-                reason: error.reason().to_owned(),
-                message: error.to_string(),
-            };
-            shared.events.publish(&self.parent.object, &event).await;
+            let (reason, message) = (error.reason().to_owned(), error.to_string());
+            shared.events.publish(&self.parent.object, &Notice { warning: true, reason, message }).await;
         }
         let Some(condition) = &self.controller.entry.condition else { return };
         let current = error.map_or((true, String::new()), |error| (false, error.to_string()));
@@ -283,6 +279,14 @@ fn executor<'e>(controller: &'e Controller, seen: &'e Observation, manager: &'e 
         parent: &seen.object,
         kind: &seen.kind,
         dependents: &seen.dependents,
+    }
+}
+
+fn notice(event: &Event) -> Notice {
+    Notice {
+        warning: event.kind_of == EventType::Warning,
+        reason: event.reason.clone(),
+        message: event.message.clone(),
     }
 }
 
