@@ -181,7 +181,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a program under a guard and feeds it in the background; its output goes where `stdout` and `stderr` say.
+    /// Starts a program under a guard; its output goes where `stdout` and `stderr` say. It gets no input: its own stays
+    /// open and silent until it is stopped.
     ///
     /// # Errors
     /// When the guard itself cannot be started.
