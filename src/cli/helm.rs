@@ -6,12 +6,13 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
 };
 
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
+use super::{report, world};
 use crate::{
     cluster::client::{Target, connect},
     exit::Exit,
@@ -21,50 +22,37 @@ use crate::{
         plugin::{self, UpgradeArgs},
         render::Helm,
     },
-    process::{Guard, resolve},
+    process::resolve,
     shutdown::Signals,
 };
 
 /// Arguments of the hidden subcommand `helm`. They are somebody else's command line, so clap leaves them alone.
 #[derive(Debug, Clone, clap::Args)]
 #[command(disable_help_flag = true, hide = true)]
-pub struct HelmArgs {
+pub(super) struct HelmArgs {
     /// `diff upgrade [flags] RELEASE CHART`, or `diff version`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<OsString>,
+    args: Vec<OsString>,
 }
 
 /// Runs the command.
-pub fn main(args: &HelmArgs) -> Exit {
-    let env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    match run(&args.args, env) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let _nobody_listens = writeln!(io::stderr(), "Error: {error:#}");
-            Exit::Failed
-        }
-    }
+pub(super) fn main(args: &HelmArgs) -> anyhow::Result<Exit> {
+    run(&args.args, world::environment())
 }
 
 fn run(args: &[OsString], env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
     let words: Vec<Option<&str>> = args.iter().take(2).map(|arg| arg.to_str()).collect();
     match words[..] {
         [Some("diff"), Some("upgrade")] => match flags::parse(args.get(2..).unwrap_or_default(), &env)? {
-            Asked::Help(text) => print(&text),
+            Asked::Help(text) => report::print(&text),
             Asked::Upgrade(asked) => upgrade(*asked, env),
         },
-        [Some("diff"), Some("version")] => print(&format!("{PLUGIN_VERSION}\n")),
+        [Some("diff"), Some("version")] => report::print(&format!("{PLUGIN_VERSION}\n")),
         [Some("diff"), Some(other)] => {
             bail!("there is no `helm diff {other}` here, only `upgrade` and `version`")
         }
         _ => bail!("the command is `helm diff upgrade [flags] RELEASE CHART` or `helm diff version`"),
     }
-}
-
-fn print(text: &str) -> anyhow::Result<Exit> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("failed to write to stdout")?;
-    Ok(Exit::Done)
 }
 
 fn upgrade(mut asked: UpgradeArgs, env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
@@ -87,7 +75,7 @@ fn upgrade(mut asked: UpgradeArgs, env: BTreeMap<OsString, OsString>) -> anyhow:
         return Ok(exit);
     }
     let outcome = outcome.context("was stopped")??;
-    print(&outcome.text)?;
+    report::print(&outcome.text)?;
     Ok(if outcome.changed && asked.detailed_exitcode { Exit::Changed } else { Exit::Done })
 }
 
@@ -101,7 +89,6 @@ fn helm(asked: &UpgradeArgs, mut env: BTreeMap<OsString, OsString>) -> anyhow::R
         .unwrap_or("helm");
     let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
     let program = resolve(name, path, &folder).context("failed to find helm")?;
-    let executable = std::env::current_exe().context("failed to find this program's own file")?;
     for name in ["HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR"] {
         env.remove(OsStr::new(name));
     }
@@ -114,7 +101,7 @@ fn helm(asked: &UpgradeArgs, mut env: BTreeMap<OsString, OsString>) -> anyhow::R
     if let Some(context) = &asked.kube_context {
         set("HELM_KUBECONTEXT", context.into());
     }
-    Ok(Helm { program, env, folder, guard: Guard::new(executable) })
+    Ok(Helm { program, env, folder, guard: world::guard()? })
 }
 
 /// Helm can be sent elsewhere by single settings; to follow it halfway would be to compare with another cluster.

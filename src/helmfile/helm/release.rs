@@ -313,6 +313,7 @@ fn newest_of_each(mut all: Vec<ReleaseMeta>) -> Vec<ReleaseMeta> {
 /// When the API server does not answer or refuses.
 pub async fn history(client: &Client, namespace: &str, name: &str) -> Result<Vec<ReleaseMeta>, ReleaseError> {
     let mut all = revisions(client, namespace, &format!("owner=helm,name={name}")).await?;
+    all.retain(|meta| meta.name == name);
     all.sort_by_key(|meta| std::cmp::Reverse(meta.revision));
     Ok(all)
 }

@@ -7,7 +7,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    io::Read as _,
+    fmt,
+    io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// The helm to run and the world it runs in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Helm {
     /// Full path of the program.
     pub program: PathBuf,
@@ -33,8 +34,17 @@ pub struct Helm {
     pub guard: Guard,
 }
 
+impl fmt::Debug for Helm {
+    /// Without the environment, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Helm")
+            .field("program", &self.program)
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is to be rendered.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Name of the release.
     pub release: &'a str,
@@ -89,13 +99,20 @@ pub async fn template(
     let chart = redact::urls(request.chart);
     let finished = command.run(&helm.guard, stop, &mut |_| ()).await.map_err(RenderError::Run)?;
     if !finished.status.success() {
-        let said = finished.stderr.trim().trim_start_matches("Error: ");
-        let said =
-            if said.is_empty() { finished.status.to_string() } else { redact::urls(said).into_owned() };
+        let said = match complaint(&finished.stderr) {
+            "" => finished.status.to_string(),
+            said => redact::urls(said).into_owned(),
+        };
         return Err(RenderError::Failed { chart: chart.into_owned(), said });
     }
     let text = String::from_utf8(finished.stdout).map_err(|_| RenderError::NotText(chart.into_owned()))?;
     Ok(manifests(&text).to_owned())
+}
+
+/// Helm's own error, without the warnings before it.
+fn complaint(stderr: &str) -> &str {
+    let own = stderr.strip_prefix("Error: ").or_else(|| Some(stderr.split_once("\nError: ")?.1));
+    own.unwrap_or(stderr).trim()
 }
 
 /// Charts with dashboards and CRDs render to megabytes; a release can't hold more than this.
@@ -175,7 +192,8 @@ impl Traits {
             let versions = text.match_indices(group).filter_map(|(at, _)| {
                 let rest = text.split_at(at + group.len()).1.strip_prefix('/')?;
                 let version: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-                version.starts_with('v').then(|| format!("{group}/{version}"))
+                let number = version.strip_prefix('v')?;
+                number.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("{group}/{version}"))
             });
             self.named.extend(versions);
         }
@@ -256,25 +274,30 @@ impl Look {
             }
             return Some(());
         }
-        let archive = path.extension().is_some_and(|extension| extension == "tgz");
         let file = std::fs::File::open(path).ok().filter(|_| metadata.is_file())?;
-        if archive {
-            self.bytes(flate2::read::MultiGzDecoder::new(file), true)
+        let mut file = BufReader::new(file);
+        if file.fill_buf().ok()?.starts_with(&GZIP) {
+            self.bytes(flate2::bufread::MultiGzDecoder::new(file), true)
         } else {
             self.bytes(file, false)
         }
     }
 
-    fn bytes(&mut self, reader: impl std::io::Read, archive: bool) -> Option<()> {
+    fn bytes(&mut self, reader: impl Read, archive: bool) -> Option<()> {
         let mut bytes = Vec::new();
         reader.take(self.budget + 1).read_to_end(&mut bytes).ok()?;
         self.budget = self.budget.checked_sub(u64::try_from(bytes.len()).ok()?)?;
-        let text = String::from_utf8_lossy(&bytes);
-        self.traits.add(&text);
         // What is packed twice can't be seen from here.
-        (!(archive && text.contains(".tgz"))).then_some(())
+        if archive && bytes.windows(GZIP.len()).any(|window| window == GZIP) {
+            return None;
+        }
+        self.traits.add(&String::from_utf8_lossy(&bytes));
+        Some(())
     }
 }
+
+/// What a file that is packed begins with: gzip, deflated.
+const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 
 #[cfg(test)]
 mod tests {
@@ -319,18 +342,18 @@ mod tests {
         assert_eq!(look_at(&chart, &[]), Some(Traits::default()));
         assert!(look_at(&chart, &[values]).unwrap().lookup);
         let archive = chart.join("charts/sub.tgz");
-        let pack = |content: &str| {
+        let pack = |content: &[u8]| {
             let mut gzip = flate2::write::GzEncoder::new(
                 std::fs::File::create(&archive).unwrap(),
                 flate2::Compression::fast(),
             );
-            gzip.write_all(content.as_bytes()).unwrap();
+            gzip.write_all(content).unwrap();
             gzip.finish().unwrap();
         };
-        pack("sub/templates/a.yaml {{ .Capabilities.APIVersions }}");
+        pack(b"sub/templates/a.yaml {{ .Capabilities.APIVersions }}");
         assert!(look_at(&chart, &[]).unwrap().api_versions);
         assert!(look_at(&archive, &[]).unwrap().api_versions);
-        pack("sub/charts/deeper.tgz");
+        pack(&std::fs::read(&archive).unwrap());
         assert_eq!(look_at(&chart, &[]), None);
         assert_eq!(look_at(Path::new("repo/chart"), &[]), None);
     }
@@ -347,6 +370,13 @@ mod tests {
         assert_eq!(manifests("Pulled: a\nDigest: b\n---\nkind: A\n"), "---\nkind: A\n");
         assert_eq!(manifests("\n---\nkind: A\n"), "---\nkind: A\n");
         assert_eq!(manifests("\n"), "");
+    }
+
+    #[test]
+    fn warnings_are_no_part_of_an_error() {
+        assert_eq!(complaint("level=WARN msg=x\nError: one\n  two\n"), "one\n  two");
+        assert_eq!(complaint("Error: one\n"), "one");
+        assert_eq!(complaint("panic: x\n"), "panic: x");
     }
 
     #[test]
