@@ -1,16 +1,14 @@
 //! "Did you mean …?"
 
-/// The candidate that `word` was probably meant to be: at most a third of its letters differ.
-pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = word.chars().count().div_ceil(3);
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate)
-        })
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
+/// The candidate that `word` was probably meant to be: at most a third of its letters differ, or it is the beginning of
+/// one.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let (word, limit) = (word.to_lowercase(), word.chars().count().div_ceil(3));
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
+    let near = candidates.clone().into_iter().map(|candidate| (distance(candidate), candidate));
+    let nearest = near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate);
+    let begins = |candidate: &&str| word.len() > 2 && candidate.to_lowercase().starts_with(&word);
+    nearest.or_else(|| candidates.into_iter().find(begins))
 }
 
 #[cfg(test)]
@@ -21,6 +19,7 @@ mod tests {
     fn suggests_near_misses_only() {
         assert_eq!(closest("comand", ["command", "args"]), Some("command"));
         assert_eq!(closest("Reconciler", ["reconciler"]), Some("reconciler"));
+        assert_eq!(closest("resync", ["reconciler", "resyncPeriod"]), Some("resyncPeriod"));
         assert_eq!(closest("xyz", ["command", "args"]), None);
     }
 }

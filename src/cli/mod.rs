@@ -69,7 +69,7 @@ pub fn main() -> Exit {
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
         Command::Config(args) => config::main(&args),
-        Command::Helm(args) => Ok(helm::main(&args)),
+        Command::Helm(args) => helm::main(&args),
         Command::Version => report::print(&format!("helmfile-operator {}\n", env!("CARGO_PKG_VERSION"))),
     };
     result.unwrap_or_else(|error| report::failed(&error))

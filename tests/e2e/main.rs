@@ -7,5 +7,6 @@ mod support;
 
 mod bad_handlers;
 mod control_plane;
+mod diff_plugin;
 mod engine;
 mod outage;

@@ -54,11 +54,15 @@ impl Operator {
 
     /// Sends a signal to the operator itself.
     pub async fn signal(&mut self, signal: Signal) {
-        let pid = wait_until("the operator to run", DEADLINE, async || {
+        kill_process(Pid::from_raw(self.pid().await).unwrap(), signal).unwrap();
+    }
+
+    /// The process number of the operator itself.
+    pub async fn pid(&self) -> i32 {
+        wait_until("the operator to run", DEADLINE, async || {
             processes::children(self.guard).first().copied().ok_or_else(|| self.server.log.tail(20))
         })
-        .await;
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        .await
     }
 
     /// All it has logged so far.
