@@ -1,8 +1,10 @@
 //! The command line: one file per command. The only place that reads the environment and prints.
 
+mod apply;
 mod builtin;
 mod check;
 mod config;
+mod generate;
 mod helm;
 mod render;
 mod report;
@@ -33,12 +35,16 @@ struct Cli {
 enum Command {
     /// Run the controllers of a config; without --file those that deliver helmfiles
     Run(run::RunArgs),
+    /// Make the cluster equal to one helmfile: as a hook with the state on stdin, or from --source without any object
+    Apply(apply::ApplyArgs),
     /// Compile a config and say all that is wrong with it; needs no cluster
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
     Render(render::RenderArgs),
     /// Show the configs that are built into the program
     Config(config::ConfigArgs),
+    /// Print what is generated from the code
+    Generate(generate::GenerateArgs),
     /// Helm's `diff` plugin: `helm diff upgrade` runs this
     #[command(hide = true)]
     Helm(helm::HelmArgs),
@@ -66,6 +72,8 @@ pub fn main() -> Exit {
     let _installed_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
         Command::Run(args) => run::main(&args),
+        Command::Apply(args) => Ok(apply::main(args)),
+        Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
         Command::Config(args) => config::main(&args),

@@ -19,14 +19,12 @@ use helmfile_operator::object::Gvk;
 use serde_json::{Value, json};
 use support::{
     control_plane::ControlPlane,
-    git::Repository,
+    git::{Repository, fixture},
     operator::Operator,
     scene::{Scene, find},
     tools::Tools,
     wait::wait_until,
 };
-
-const HELMFILE: &str = "tests/fixtures/helmfiles/four";
 
 #[tokio::main]
 async fn main() {
@@ -43,9 +41,9 @@ async fn main() {
     operator.wait_for_log("watching").await;
     say("operator running: it has registered the CRD and watches for Helmfiles");
 
-    let repository = Repository::new(scene.folder().join("deployments")).await;
-    repository.copy(HELMFILE).await;
-    let first = repository.commit("four releases").await;
+    let repository = Repository::empty();
+    let files = fixture("helmfiles/four");
+    let first = repository.commit(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
     say(&format!("Git repository with a helmfile, commit {}", short(&first)));
 
     let source = format!("git::{}@helmfile.yaml.gotmpl?ref=main", repository.url());
@@ -57,8 +55,7 @@ async fn main() {
     follow(&scene, &first, &say).await;
     show(&plane, &scene, "get helmfiles,configmaps,deployments").await;
 
-    repository.write("manifests/config.yaml", &CHANGED.replace("TEXT", "changed by a commit")).await;
-    let second = repository.commit("change a manifest").await;
+    let second = repository.commit(&[("manifests/config.yaml", CHANGED)]);
     say(&format!("committed a change, {}", short(&second)));
     follow(&scene, &second, &say).await;
     show(&plane, &scene, "get helmfiles").await;
@@ -78,7 +75,7 @@ async fn main() {
     say("done; everything is stopped and removed");
 }
 
-const CHANGED: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: manifests\ndata:\n  kind: TEXT\n";
+const CHANGED: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: manifests\ndata:\n  kind: changed by a commit\n";
 
 fn short(commit: &str) -> String {
     commit.chars().take(7).collect()

@@ -7,6 +7,9 @@
 
 pub mod certificates;
 pub mod control_plane;
+pub mod git;
+pub mod git_https;
+pub mod git_ssh;
 pub mod kubectl;
 pub mod operator;
 pub mod processes;
