@@ -1,1 +1,3 @@
-//! TODO
+//! One handler: it makes the cluster equal to a helmfile.
+
+pub mod fetch;
