@@ -17,7 +17,7 @@ use crate::{
 const EVENTS: usize = 300;
 
 /// From the acknowledged create to the first line of a shell hook, one at a time on an idle queue.
-pub async fn latency(plane: &ControlPlane, report: &mut Report) {
+pub(crate) async fn latency(plane: &ControlPlane, report: &mut Report) {
     let scene = Scene::new(plane, "latency").await;
     let pipe = scene.folder().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -38,7 +38,8 @@ pub async fn latency(plane: &ControlPlane, report: &mut Report) {
     let mut samples = Vec::new();
     for number in 0..EVENTS {
         let name = format!("h-{number}");
-        let manifest = json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": {"name": name}});
+        let manifest =
+            json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": {"name": name}});
         let _created = scene.apply(manifest).await;
         let acknowledged = Instant::now();
         let (heard, at) = hear.recv().await.unwrap();
@@ -51,7 +52,7 @@ pub async fn latency(plane: &ControlPlane, report: &mut Report) {
 }
 
 /// Resident memory of `run` with the default config, after it has nothing more to do.
-pub async fn idle_memory(plane: &ControlPlane, report: &mut Report) {
+pub(crate) async fn idle_memory(plane: &ControlPlane, report: &mut Report) {
     let mut operator = Operator::start(plane, &["run"], &[]);
     operator.wait_for_log("watching").await;
     let mut samples = Vec::new();

@@ -1,5 +1,9 @@
 //! `make bench`: figures on the real control plane with the real tools, as a table and as target/bench/results.json.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/support/mod.rs"]

@@ -8,7 +8,7 @@ use crate::support::tools::Tools;
 
 /// Figures by name.
 #[derive(Default)]
-pub struct Report(BTreeMap<&'static str, Figure>);
+pub(crate) struct Report(BTreeMap<&'static str, Figure>);
 
 struct Figure {
     value: f64,
@@ -20,7 +20,7 @@ struct Figure {
 
 impl Report {
     /// A percentile (0 to 100) of samples; their spread goes with it.
-    pub fn percentile(&mut self, name: &'static str, unit: &'static str, percent: usize, samples: &[f64]) {
+    pub(crate) fn percentile(&mut self, name: &'static str, unit: &'static str, percent: usize, samples: &[f64]) {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let index = (sorted.len() - 1) * percent / 100;
@@ -29,15 +29,23 @@ impl Report {
     }
 
     /// Prints the table.
-    pub fn print(&self, tools: &Tools) {
+    pub(crate) fn print(&self, tools: &Tools) {
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let cpus = read("/proc/cpuinfo");
         let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
         let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
         let memory = read("/proc/meminfo").lines().next().unwrap_or_default().replace("MemTotal:", "");
-        println!("\nmachine: {cores} x{}, {} memory", model.trim_start_matches([' ', '\t', ':']).replace("  ", " "), memory.trim());
+        println!(
+            "\nmachine: {cores} x{}, {} memory",
+            model.trim_start_matches([' ', '\t', ':']).replace("  ", " "),
+            memory.trim()
+        );
         let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-        println!("helmfile-operator {} ({profile} build), tools of {}\n", env!("CARGO_PKG_VERSION"), tools.bin().display());
+        println!(
+            "helmfile-operator {} ({profile} build), tools of {}\n",
+            env!("CARGO_PKG_VERSION"),
+            tools.bin().display()
+        );
         println!("{:<32} {:>10} {:<10} {:>5}  spread", "figure", "value", "unit", "n");
         for (name, Figure { value, unit, samples, spread: (least, greatest) }) in &self.0 {
             println!("{name:<32} {value:>10.2} {unit:<10} {samples:>5}  {least:.2} to {greatest:.2}");
@@ -45,13 +53,15 @@ impl Report {
     }
 
     /// Writes results.json.
-    pub fn write(&self) {
+    pub(crate) fn write(&self) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         fs::create_dir_all(&folder).unwrap();
         let figures: BTreeMap<&str, Value> = self
             .0
             .iter()
-            .map(|(name, figure)| (*name, json!({"value": figure.value, "unit": figure.unit, "n": figure.samples})))
+            .map(|(name, figure)| {
+                (*name, json!({"value": figure.value, "unit": figure.unit, "n": figure.samples}))
+            })
             .collect();
         fs::write(folder.join("results.json"), serde_json::to_string_pretty(&figures).unwrap()).unwrap();
     }

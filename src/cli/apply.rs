@@ -33,7 +33,7 @@ use crate::{
 /// Without --source it is a handler: it reads the state of a Helmfile object on standard input and prints what to write
 /// back. With --source it needs no object.
 #[derive(Debug, clap::Args)]
-pub struct ApplyArgs {
+pub(super) struct ApplyArgs {
     /// Where the helmfile comes from: a Git repository or a folder
     #[arg(long)]
     source: Option<String>,
@@ -85,7 +85,7 @@ pub struct ApplyArgs {
 const FETCH_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs the command.
-pub fn main(args: ApplyArgs) -> Exit {
+pub(super) fn main(args: ApplyArgs) -> Exit {
     match run(args) {
         Ok(exit) => exit,
         Err(error) => {

@@ -12,7 +12,6 @@ use kube::{
 };
 use serde_json::Value;
 
-
 /// What an Event says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Notice {

@@ -43,7 +43,8 @@ async fn main() {
 
     let repository = Repository::empty();
     let files = fixture("helmfiles/four");
-    let first = repository.commit(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+    let first = repository
+        .commit(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
     say(&format!("Git repository with a helmfile, commit {}", short(&first)));
 
     let source = format!("git::{}@helmfile.yaml.gotmpl?ref=main", repository.url());
@@ -63,7 +64,11 @@ async fn main() {
 
     if std::env::var_os("DEMO_KEEP").is_some() {
         println!("\nLook around in another terminal; Ctrl-C here ends it all:\n");
-        println!("  export KUBECONFIG={} PATH={}:$PATH", plane.kubeconfig().display(), plane.tools().bin().display());
+        println!(
+            "  export KUBECONFIG={} PATH={}:$PATH",
+            plane.kubeconfig().display(),
+            plane.tools().bin().display()
+        );
         println!("  kubectl -n {} describe helmfile demo", scene.namespace);
         println!("  helm -n {} list", scene.namespace);
         println!("  git -C {} log", repository.path().display());
@@ -75,7 +80,8 @@ async fn main() {
     say("done; everything is stopped and removed");
 }
 
-const CHANGED: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: manifests\ndata:\n  kind: changed by a commit\n";
+const CHANGED: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: manifests\ndata:\n  kind: changed by a commit\n";
 
 fn short(commit: &str) -> String {
     commit.chars().take(7).collect()

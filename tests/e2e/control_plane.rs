@@ -50,7 +50,7 @@ async fn gives_each_test_a_namespace_with_a_service_account() {
 
 #[tokio::test]
 async fn keeps_its_data_and_address_over_an_outage_of_the_api_server() {
-    let mut plane = start().await;
+    let plane = start().await;
     let client = plane.client().await;
     let namespace = plane.namespace("outage").await;
     let objects: Api<ConfigMap> = Api::namespaced(client, &namespace);

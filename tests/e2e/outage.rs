@@ -28,7 +28,8 @@ echo "status: {said: $text}""#,
     );
     let mut operator = scene.start_hello();
     scene.hello("steady", json!({"text": "one"})).await;
-    let before = scene.until(&config_map(), "steady", "delivered", |found| found["data"]["text"] == "one").await;
+    let before =
+        scene.until(&config_map(), "steady", "delivered", |found| found["data"]["text"] == "one").await;
     // One run is in its handler when the server goes: what it wants can't be written then.
     scene.hello("caught", json!({"text": "slow"})).await;
     crate::support::wait::wait_until("the handler to run", crate::support::scene::SOON, async || {

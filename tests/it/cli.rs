@@ -34,7 +34,12 @@ fn repository(path: &str) -> std::path::PathBuf {
 fn the_example_is_good_and_renders_offline() {
     let folder = repository("examples/hello");
     let checked = run(&folder, &["check", "-f", "config.yaml"]);
-    assert_eq!((checked.status.code(), stdout(&checked).as_str()), (Some(0), "ok: hello.example.com\n"), "{}", stderr(&checked));
+    assert_eq!(
+        (checked.status.code(), stdout(&checked).as_str()),
+        (Some(0), "ok: hello.example.com\n"),
+        "{}",
+        stderr(&checked)
+    );
     let rendered = run(&folder, &["render", "-f", "config.yaml", "hello.yaml"]);
     assert_eq!(
         stdout(&rendered),
@@ -90,7 +95,8 @@ fn every_builtin_config_compiles_and_can_be_read_and_run_as_a_file() {
 #[test]
 fn all_mistakes_of_a_config_are_shown_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "resources:\n- version: v1\n  kind: A\n  reconciler:\n    exec: {comand: ./a.sh}\n  resync: 1m\n";
+    let text =
+        "resources:\n- version: v1\n  kind: A\n  reconciler:\n    exec: {comand: ./a.sh}\n  resync: 1m\n";
     fs::write(folder.path().join("config.yaml"), text).unwrap();
     let checked = run(folder.path(), &["check", "-f", "config.yaml"]);
     assert_eq!(checked.status.code(), Some(1));
@@ -124,10 +130,16 @@ fn a_config_that_is_not_there_or_not_yaml_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let checked = run(folder.path(), &["run", "-c", "nope.yaml"]);
     assert_eq!(checked.status.code(), Some(1));
-    assert!(stderr(&checked).starts_with("error: failed to read it: No such file or directory (os error 2)\n --> nope.yaml"));
+    assert!(
+        stderr(&checked)
+            .starts_with("error: failed to read it: No such file or directory (os error 2)\n --> nope.yaml")
+    );
     fs::write(folder.path().join("bad.yaml"), "resources: [\n").unwrap();
     assert!(stderr(&run(folder.path(), &["check", "--config", "bad.yaml"])).contains("--> bad.yaml:"));
-    assert!(stderr(&run(folder.path(), &["check", "-f", "builtin:nope"])).contains("there is no built-in config `nope`"));
+    assert!(
+        stderr(&run(folder.path(), &["check", "-f", "builtin:nope"]))
+            .contains("there is no built-in config `nope`")
+    );
 }
 
 #[test]
@@ -138,16 +150,25 @@ fn values_from_the_command_line_reach_the_handler() {
         "values: {a: {b: 1, c: 2}}\nresources:\n- version: v1\n  kind: Pod\n  reconciler:\n    template: {inline: 'status: {{toJson values}}'}\n",
     )
     .unwrap();
-    fs::write(folder.path().join("pod.yaml"), "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}").unwrap();
+    fs::write(
+        folder.path().join("pod.yaml"),
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}",
+    )
+    .unwrap();
     let args = ["render", "-f", "config.yaml", "--set", "a.b=3", "--set", "d=text", "pod.yaml"];
     let rendered = stdout(&run(folder.path(), &args));
-    assert!(rendered.ends_with("    status:\n      a:\n        b: 3\n        c: 2\n      d: text\n"), "{rendered}");
+    assert!(
+        rendered.ends_with("    status:\n      a:\n        b: 3\n        c: 2\n      d: text\n"),
+        "{rendered}"
+    );
 }
 
 #[test]
 fn usage_mistakes_exit_with_64_and_help_with_0() {
     let folder = repository(".");
-    for (args, code) in [(&["frobnicate"][..], 64), (&["run", "--only", "x"], 64), (&["--help"], 0), (&["version"], 0)] {
+    for (args, code) in
+        [(&["frobnicate"][..], 64), (&["run", "--only", "x"], 64), (&["--help"], 0), (&["version"], 0)]
+    {
         assert_eq!(run(&folder, args).status.code(), Some(code), "{args:?}");
     }
 }

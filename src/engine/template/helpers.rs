@@ -44,7 +44,8 @@ const HELPERS: &[(&str, std::ops::RangeInclusive<usize>, Function)] = &[
     ("lower", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_lowercase()))),
     ("upper", 1..=1, |args| Ok(text(as_text(value(args, 0)?).to_uppercase()))),
     ("concat", 1..=9, |args| {
-        let parts: Result<Vec<String>, String> = (0..args.len()).map(|index| value(args, index).map(as_text)).collect();
+        let parts: Result<Vec<String>, String> =
+            (0..args.len()).map(|index| value(args, index).map(as_text)).collect();
         Ok(text(parts?.concat()))
     }),
     ("trunc", 2..=2, |args| {
