@@ -4,7 +4,7 @@
 //! revision that is not deployed counts as a change. After a failed upgrade the stored manifest is the new one, so that a
 //! comparison with it would call a failed delivery delivered.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use kube::Client;
 use serde_json::{Map, Value};
@@ -265,31 +265,25 @@ impl Job<'_> {
         self.render_by(&means, stop).await.map_err(|_| failed.into())
     }
 
-    /// Decides where to render, and asks the cluster what the chart can want to know.
+    /// Decides where to render, and asks the cluster what the chart can want to know. That is handed over even when the
+    /// cluster renders: Helm 3 goes to it for `lookup` alone.
     async fn means(&self, wanted: Option<DryRun>) -> Result<Means, PluginError> {
         let failed = |error: kube::Error| PluginError::Discovery(Box::new(error));
-        let on_server = Means { server: true, flags: Vec::new() };
+        let asks = !self.args.given_api_versions && self.traits.is_none_or(|traits| traits.api_versions);
+        let versions =
+            if asks { render::api_versions(self.client).await.map_err(failed)? } else { BTreeSet::new() };
         let server = match (wanted, self.traits) {
             (Some(wanted), _) => wanted == DryRun::Server,
-            (None, Some(traits)) => traits.lookup,
             (None, None) => true,
+            (None, Some(traits)) if asks => traits.need_server(&versions),
+            (None, Some(traits)) => traits.lookup,
         };
-        if server {
-            return Ok(on_server);
-        }
-        let mut flags = Vec::new();
-        if !self.args.given_api_versions && self.traits.is_none_or(|traits| traits.api_versions) {
-            let versions = render::api_versions(self.client).await.map_err(failed)?;
-            if wanted.is_none() && self.traits.is_some_and(|traits| traits.need_server(&versions)) {
-                return Ok(on_server);
-            }
-            flags = render::api_version_flags(&versions);
-        }
+        let mut flags = render::api_version_flags(&versions);
         if !self.args.given_kube_version {
-            flags
-                .push(format!("--kube-version={}", render::kube_version(self.client).await.map_err(failed)?));
+            let version = render::kube_version(self.client).await.map_err(failed)?;
+            flags.push(format!("--kube-version={version}"));
         }
-        Ok(Means { server: false, flags })
+        Ok(Means { server, flags })
     }
 
     async fn render_by(&self, means: &Means, stop: &CancellationToken) -> Result<String, RenderError> {

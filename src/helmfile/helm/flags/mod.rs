@@ -41,6 +41,7 @@ pub fn parse(args: &[OsString], env: &BTreeMap<OsString, OsString>) -> Result<As
         ignore_unknown: env.is_true("HELM_DIFF_IGNORE_UNKNOWN_FLAGS"),
     };
     let mut asked = defaults(&env)?;
+    let mut format = env.get("HELM_DIFF_OUTPUT").unwrap_or(FORMAT).to_owned();
     let mut positional = Vec::new();
     while let Some(item) = reader.next()? {
         match item {
@@ -48,13 +49,20 @@ pub fn parse(args: &[OsString], env: &BTreeMap<OsString, OsString>) -> Result<As
             Item::Flag(flag, value) if flag.name == "help" && value == "true" => {
                 return Ok(Asked::Help(table::help()));
             }
+            Item::Flag(flag, value) if flag.name == "output" => format = value,
             Item::Flag(flag, value) => apply(&mut asked, flag, value)?,
         }
+    }
+    if format != FORMAT {
+        return Err(FlagError::Output(format));
     }
     let given = positional.len();
     let [release, chart] = <[String; 2]>::try_from(positional).map_err(|_| FlagError::Positional(given))?;
     Ok(Asked::Upgrade(Box::new(UpgradeArgs { release, chart, ..asked })))
 }
+
+/// The one output format that there is.
+const FORMAT: &str = "diff";
 
 struct Env<'a>(&'a BTreeMap<OsString, OsString>);
 
@@ -83,9 +91,6 @@ fn defaults(env: &Env<'_>) -> Result<UpgradeArgs, FlagError> {
         dry_run: env.is_true("HELM_DIFF_USE_UPGRADE_DRY_RUN").then_some(DryRun::Server),
         ..UpgradeArgs::default()
     };
-    if let Some(format) = env.get("HELM_DIFF_OUTPUT") {
-        output(format)?;
-    }
     if let Some(lines) = env.get("HELM_DIFF_OUTPUT_CONTEXT") {
         asked.view.context = context("HELM_DIFF_OUTPUT_CONTEXT", lines)?;
     }
@@ -122,7 +127,6 @@ fn ours(asked: &mut UpgradeArgs, flag: &Flag, value: String, on: bool) -> Result
         "context" => asked.view.context = context("--context", &value)?,
         "color" => asked.color = Some(on),
         "no-color" if on => asked.color = Some(false),
-        "output" => output(&value)?,
         "suppress" => asked.view.suppress.push(value),
         "suppress-secrets" if on => asked.view.suppress.push("Secret".into()),
         "show-secrets" => asked.view.reveal_secrets = on,
@@ -142,10 +146,6 @@ fn ours(asked: &mut UpgradeArgs, flag: &Flag, value: String, on: bool) -> Result
         _ => {}
     }
     Ok(())
-}
-
-fn output(format: &str) -> Result<(), FlagError> {
-    if format == "diff" { Ok(()) } else { Err(FlagError::Output(format.to_owned())) }
 }
 
 fn context(flag: &str, lines: &str) -> Result<Option<usize>, FlagError> {

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use Form::{Optional, Switch, Value};
+use Role::{Later, NoEffect, Ours, Template, Values};
+
 /// How a flag is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -50,9 +53,6 @@ const fn flag(name: &'static str, form: Form, role: Role, help: &'static str) ->
 const fn short(letter: char, flag: Flag) -> Flag {
     Flag { short: Some(letter), ..flag }
 }
-
-use Form::{Optional, Switch, Value};
-use Role::{Later, NoEffect, Ours, Template, Values};
 
 /// All flags, in the order of the help.
 #[rustfmt::skip] // A table.

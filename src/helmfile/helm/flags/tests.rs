@@ -120,6 +120,7 @@ fn the_environment_speaks_where_flags_do_not() {
     assert_eq!(read("a b", &[("HELM_DIFF_OUTPUT_CONTEXT", "5")]).unwrap().view.context, Some(5));
     assert_eq!(read("a b -C -1", &[("HELM_DIFF_OUTPUT_CONTEXT", "5")]).unwrap().view.context, None);
     assert!(read("a b", &[("HELM_DIFF_OUTPUT", "json")]).is_err());
+    assert!(read("a b --output diff", &[("HELM_DIFF_OUTPUT", "json")]).is_ok());
     assert!(read("a b", &[("HELM_DIFF_THREE_WAY_MERGE", "true")]).is_err());
 }
 
