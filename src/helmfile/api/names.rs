@@ -1,0 +1,241 @@
+//! Every name that Helmfiles use in the cluster and in the environment of their programs.
+
+/// The condition that says whether the cluster has what the helmfile says.
+pub const READY: &str = "Ready";
+/// The condition of a delivery under way.
+pub const RECONCILING: &str = "Reconciling";
+/// The condition of a spec that can't ever be delivered.
+pub const STALLED: &str = "Stalled";
+/// Conditions that are there only while something is abnormal.
+pub const ABNORMAL: [&str; 2] = [RECONCILING, STALLED];
+
+/// Reasons of conditions and Events, beside those of the sources ([`fetch`](crate::helmfile::fetch)).
+pub mod reason {
+    /// The cluster has what the helmfile says.
+    pub const SUCCEEDED: &str = "ReconciliationSucceeded";
+    /// A delivery is under way.
+    pub const PROGRESSING: &str = "Progressing";
+    /// The spec says to do nothing.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The spec cannot be read or contradicts itself.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The spec's `envvars` hold a name that is refused.
+    pub const ENVIRONMENT_REFUSED: &str = "EnvironmentVariableRefused";
+    /// The source has no helmfile, or no values file, at the place where it should be.
+    pub const FILE_NOT_FOUND: &str = "FileNotFound";
+    /// A program is missing.
+    pub const PROGRAM_NOT_FOUND: &str = "ProgramNotFound";
+    /// The machine, not the helmfile, is at fault.
+    pub const ENVIRONMENT_FAILED: &str = "EnvironmentFailed";
+    /// There is no cluster, or it did not answer.
+    pub const CLUSTER_UNREACHABLE: &str = "ClusterUnreachable";
+    /// Somebody else delivers the same Helmfile on this machine.
+    pub const BUSY: &str = "AnotherDeliveryRunning";
+    /// The helmfile is malformed or its templates fail.
+    pub const HELMFILE_INVALID: &str = "HelmfileInvalid";
+    /// A chart or a repository could not be had.
+    pub const CHART_UNAVAILABLE: &str = "ChartUnavailable";
+    /// A release cannot be rendered.
+    pub const RENDER_FAILED: &str = "RenderFailed";
+    /// Helm could not install or upgrade a release.
+    pub const UPGRADE_FAILED: &str = "UpgradeFailed";
+    /// Helm could not remove a release.
+    pub const UNINSTALL_FAILED: &str = "UninstallFailed";
+    /// Fields of a release's objects belong to somebody else.
+    pub const CONFLICT: &str = "Conflict";
+    /// Another helm, or one that was killed, holds the release.
+    pub const RELEASE_LOCKED: &str = "ReleaseLocked";
+    /// The service account lacks a right.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// A hook of the helmfile failed.
+    pub const HOOK_FAILED: &str = "HookFailed";
+    /// No release has the labels of the selector.
+    pub const NOTHING_SELECTED: &str = "NothingSelected";
+    /// The run took longer than the spec's `timeout`.
+    pub const TIMED_OUT: &str = "TimedOut";
+    /// Anything else that went wrong in a run.
+    pub const FAILED: &str = "ReconciliationFailed";
+}
+
+/// Set for helmfile: the digest of the revision, for a Git source the commit's.
+pub const ENV_REVISION: &str = "HELMFILE_OPERATOR_REVISION";
+/// Set for helmfile: the branch or tag of the revision, where there is one.
+pub const ENV_BRANCH: &str = "HELMFILE_OPERATOR_BRANCH";
+/// Set for helmfile: the Helmfile's name.
+pub const ENV_NAME: &str = "HELMFILE_OPERATOR_NAME";
+/// Set for helmfile: the Helmfile's namespace.
+pub const ENV_NAMESPACE: &str = "HELMFILE_OPERATOR_NAMESPACE";
+
+/// Variables that a Helmfile may not set, since the applier's promises hang on them: which programs run, in which
+/// folders, against which cluster, and that no secret is printed. A `*` at the end stands for any ending.
+const REFUSED: &[&str] = &[
+    // Which programs run, and what they load.
+    "PATH",
+    "LD_*",
+    "SHELL",
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    // Where they keep files.
+    "HOME",
+    "TMPDIR",
+    "XDG_*",
+    // Which cluster, as whom.
+    "KUBECONFIG",
+    "KUBERNETES_*",
+    // What is ours.
+    "HELMFILE_OPERATOR_*",
+    "HOOK_PROGRESS",
+    // Helm: homes, cluster, storage, output. HELM_DIFF_* would change what counts as a change.
+    "HELM_BIN",
+    "HELM_CACHE_HOME",
+    "HELM_CONFIG_HOME",
+    "HELM_DATA_HOME",
+    "HELM_CONTENT_CACHE",
+    "HELM_REGISTRY_CONFIG",
+    "HELM_REPOSITORY_CACHE",
+    "HELM_REPOSITORY_CONFIG",
+    "HELM_PLUGINS",
+    "HELM_PLUGIN_*",
+    "HELM_NO_PLUGINS",
+    "HELM_KUBE*",
+    "HELM_NAMESPACE",
+    "HELM_DRIVER*",
+    "HELM_DEBUG",
+    "HELM_DIFF_*",
+    // Helmfile: what the spec says elsewhere, homes, programs, output, questions.
+    "HELMFILE_ENVIRONMENT",
+    "HELMFILE_FILE_PATH",
+    "HELMFILE_NAMESPACE",
+    "HELMFILE_KUBE_CONTEXT",
+    "HELMFILE_CACHE_HOME",
+    "HELMFILE_TEMPDIR",
+    "HELMFILE_HELM_BINARY",
+    "HELMFILE_KUSTOMIZE_BINARY",
+    "HELMFILE_DEBUG",
+    "HELMFILE_LOG_LEVEL",
+    "HELMFILE_QUIET",
+    "HELMFILE_INTERACTIVE",
+    "HELMFILE_DISABLE_RUNNER_UNIQUE_ID",
+    "CHARTIFY_*",
+    "KUSTOMIZE_*",
+    // Git: programs, configuration, credentials, traces that print them.
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_ASKPASS",
+    "GIT_CONFIG*",
+    "GIT_CURL_VERBOSE",
+    "GIT_DIR",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_SSH*",
+    "GIT_TEMPLATE_DIR",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_TRACE*",
+    "GIT_WORK_TREE",
+    "SSH_ASKPASS*",
+];
+
+/// The entry of the deny-list that refuses a variable, as it is written there.
+pub fn refuses(variable: &str) -> Option<&'static str> {
+    REFUSED.iter().copied().find(|entry| entry_matches(entry, variable))
+}
+
+/// Variables that reach helmfile from the applier's own environment. Nothing else does.
+const PASSED: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LC_*",
+    "TZ",
+    // The way out.
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    // Credentials of the pod, for `ref+…` values, chart repositories and kubeconfigs that call a program.
+    "AWS_*",
+    "AZURE_*",
+    "CLOUDSDK_*",
+    "GCP_*",
+    "GCS_*",
+    "GOOGLE_*",
+    "SOPS_*",
+    "VAULT_*",
+    "HELM_SECRETS_*",
+];
+
+/// Whether a variable of the applier's own environment reaches helmfile.
+pub fn passes(variable: &str) -> bool {
+    PASSED.iter().any(|entry| entry_matches(entry, variable))
+}
+
+fn entry_matches(entry: &str, variable: &str) -> bool {
+    match entry.strip_suffix('*') {
+        Some(start) => variable.starts_with(start),
+        None => variable == entry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_the_programs_is_refused() {
+        for (variable, entry) in [
+            ("PATH", "PATH"),
+            ("LD_PRELOAD", "LD_*"),
+            ("HOME", "HOME"),
+            ("KUBECONFIG", "KUBECONFIG"),
+            ("KUBERNETES_SERVICE_HOST", "KUBERNETES_*"),
+            ("HELM_DRIVER", "HELM_DRIVER*"),
+            ("HELM_KUBETOKEN", "HELM_KUBE*"),
+            ("HELMFILE_HELM_BINARY", "HELMFILE_HELM_BINARY"),
+            ("HELMFILE_OPERATOR_REVISION", "HELMFILE_OPERATOR_*"),
+            ("GIT_SSH_COMMAND", "GIT_SSH*"),
+            ("GIT_CONFIG_COUNT", "GIT_CONFIG*"),
+            ("XDG_CONFIG_HOME", "XDG_*"),
+        ] {
+            assert_eq!(refuses(variable), Some(entry), "{variable}");
+        }
+    }
+
+    #[test]
+    fn plain_names_are_fine() {
+        for variable in [
+            "GIT_COMMIT",
+            "GIT_BRANCH",
+            "PATHS",
+            "MY_HOME",
+            "IMAGE_TAG",
+            "HELM_SECRETS_BACKEND",
+            "HELMFILE_REPO_RETRIES",
+            "HELM_BURST_LIMIT",
+            "HTTPS_PROXY",
+            "AWS_REGION",
+            "KUBE_VERSION",
+            "ENVIRONMENT",
+        ] {
+            assert_eq!(refuses(variable), None, "{variable}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_operator_itself_passes() {
+        for variable in
+            ["HOME", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HOOK_PROGRESS", "OBJECT_NAME", "POD_NAMESPACE"]
+        {
+            assert!(!passes(variable), "{variable}");
+        }
+        assert!(passes("PATH") && passes("AWS_WEB_IDENTITY_TOKEN_FILE") && passes("no_proxy"));
+    }
+}

@@ -1,0 +1,270 @@
+//! Whether a pass has anything to do: a pure function of what is asked for and what the status remembers.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    clock,
+    helmfile::api::{HelmfileStatus, is_true, names},
+};
+
+/// What the decision rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What is remembered.
+    pub status: &'a HelmfileStatus,
+    /// The object's generation.
+    pub generation: i64,
+    /// The revision that the source has now.
+    pub revision: &'a str,
+    /// Digest of all inputs; see [`super::inputs`].
+    pub inputs: &'a str,
+    /// How often the source is asked.
+    pub interval: Duration,
+    /// How often helmfile runs though nothing changed.
+    pub refresh: Duration,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing, until then.
+    Wait {
+        /// When to look again at the latest.
+        until: Timestamp,
+        /// Why there is nothing to do.
+        why: Idle,
+    },
+    /// Run helmfile.
+    Apply(Cause),
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// The cluster has these inputs, and helmfile looked not long ago.
+    UpToDate,
+    /// These inputs have just failed.
+    BackingOff,
+}
+
+/// Why helmfile runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing was ever delivered.
+    First,
+    /// The source has changed.
+    NewRevision,
+    /// The spec has changed.
+    NewSpec,
+    /// The last pass failed.
+    Retry,
+    /// The last pass did not come to its end.
+    Interrupted,
+    /// Nothing has changed that we can see, and `refreshInterval` is over.
+    Refresh,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "first delivery",
+            Self::NewRevision => "the source has a new revision",
+            Self::NewSpec => "the spec has changed",
+            Self::Retry => "the last delivery failed",
+            Self::Interrupted => "the last delivery was interrupted",
+            Self::Refresh => "the refresh interval is over",
+        })
+    }
+}
+
+/// Decides.
+pub fn decide(facts: &Facts<'_>) -> Decision {
+    let status = facts.status;
+    let poll = later(facts.now, facts.interval.max(Duration::from_secs(1)));
+    if status.last_applied_inputs.as_deref() == Some(facts.inputs) {
+        let due = status.last_full_render.map(|last| later(last, facts.refresh));
+        return match due {
+            // A render from the future is a clock that was wrong: look again.
+            Some(due) if facts.now < due && status.last_full_render <= Some(facts.now) => {
+                Decision::Wait { until: poll.min(due), why: Idle::UpToDate }
+            }
+            _ => Decision::Apply(Cause::Refresh),
+        };
+    }
+    let cause = cause(facts);
+    if cause == Cause::Retry
+        && let Some(last) = status.last_attempt_time
+        && clock::since(facts.now, last) < backoff(status.failures)
+        && last <= facts.now
+    {
+        return Decision::Wait {
+            until: poll.min(later(last, backoff(status.failures))),
+            why: Idle::BackingOff,
+        };
+    }
+    Decision::Apply(cause)
+}
+
+/// Why the cluster does not have these inputs.
+fn cause(facts: &Facts<'_>) -> Cause {
+    let status = facts.status;
+    match status.last_attempted_revision.as_deref() {
+        None => Cause::First,
+        Some(attempted) if attempted != facts.revision => Cause::NewRevision,
+        // A pass notes the generation at its end only.
+        Some(_) if status.observed_generation != facts.generation => Cause::NewSpec,
+        Some(_) if status.failures > 0 && !is_reconciling(status) => Cause::Retry,
+        Some(_) => Cause::Interrupted,
+    }
+}
+
+/// Whether a pass has said that it starts, and none that it has ended.
+fn is_reconciling(status: &HelmfileStatus) -> bool {
+    is_true(&status.conditions, names::RECONCILING)
+}
+
+/// How long to wait after this many failures in a row: 5 s, doubled each time, at most 5 minutes.
+pub fn backoff(failures: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(300);
+    let doublings = failures.saturating_sub(1).min(8);
+    Duration::from_secs(5 << doublings).min(LONGEST)
+}
+
+fn later(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::helmfile::api::{Condition, ConditionStatus};
+
+    const NOW: i64 = 100_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn delivered() -> HelmfileStatus {
+        HelmfileStatus {
+            observed_generation: 1,
+            last_attempted_revision: Some("r1".into()),
+            last_attempt_time: Some(at(NOW - 30)),
+            last_applied_revision: Some("r1".into()),
+            last_applied_inputs: Some("i1".into()),
+            last_full_render: Some(at(NOW - 30)),
+            ..HelmfileStatus::default()
+        }
+    }
+
+    fn failed(failures: u32) -> HelmfileStatus {
+        HelmfileStatus { last_applied_inputs: None, failures, ..delivered() }
+    }
+
+    fn facts(status: &HelmfileStatus) -> Facts<'_> {
+        Facts {
+            status,
+            generation: 1,
+            revision: "r1",
+            inputs: "i1",
+            interval: Duration::from_secs(60),
+            refresh: Duration::from_secs(600),
+            now: at(NOW),
+        }
+    }
+
+    #[test]
+    fn nothing_runs_when_nothing_changed() {
+        let status = delivered();
+        let wait = |until: i64| Decision::Wait { until: at(until), why: Idle::UpToDate };
+        assert_eq!(decide(&facts(&status)), wait(NOW + 60));
+        // A change of the schedule alone is no change of inputs.
+        assert_eq!(decide(&Facts { generation: 7, ..facts(&status) }), wait(NOW + 60));
+        // The next look is at the refresh when that comes first.
+        assert_eq!(decide(&Facts { refresh: Duration::from_secs(45), ..facts(&status) }), wait(NOW + 15));
+        // A source that could not be asked is no reason to run helmfile once it can be asked again.
+        assert_eq!(decide(&facts(&HelmfileStatus { failures: 3, ..delivered() })), wait(NOW + 60));
+    }
+
+    #[test]
+    fn every_change_runs_helmfile_and_says_why() {
+        let run = |facts: Facts<'_>| match decide(&facts) {
+            Decision::Apply(cause) => Some(cause),
+            Decision::Wait { .. } => None,
+        };
+        let old = delivered();
+        assert_eq!(run(facts(&HelmfileStatus::default())), Some(Cause::First));
+        assert_eq!(run(Facts { revision: "r2", inputs: "i2", ..facts(&old) }), Some(Cause::NewRevision));
+        assert_eq!(run(Facts { generation: 2, inputs: "i2", ..facts(&old) }), Some(Cause::NewSpec));
+        assert_eq!(run(Facts { now: at(NOW + 570), ..facts(&old) }), Some(Cause::Refresh));
+        assert_eq!(run(Facts { refresh: Duration::ZERO, ..facts(&old) }), Some(Cause::Refresh));
+        let interrupted = HelmfileStatus { last_applied_inputs: None, ..delivered() };
+        assert_eq!(run(facts(&interrupted)), Some(Cause::Interrupted));
+        // Even when the pass before it had failed.
+        let reconciling =
+            Condition::new(names::RECONCILING, ConditionStatus::True, "Progressing", "", at(NOW));
+        let interrupted = HelmfileStatus { conditions: vec![reconciling], ..failed(9) };
+        assert_eq!(run(facts(&interrupted)), Some(Cause::Interrupted));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_delays_nothing() {
+        let status = HelmfileStatus { last_full_render: Some(at(NOW + 9999)), ..delivered() };
+        assert_eq!(decide(&facts(&status)), Decision::Apply(Cause::Refresh));
+        let status = HelmfileStatus { last_attempt_time: Some(at(NOW + 9999)), ..failed(9) };
+        assert_eq!(decide(&facts(&status)), Decision::Apply(Cause::Retry));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_after_a_while() {
+        // 30 s ago; after three failures 20 s are enough, after five it takes 80.
+        assert_eq!(decide(&facts(&failed(3))), Decision::Apply(Cause::Retry));
+        assert_eq!(decide(&facts(&failed(5))), Decision::Wait { until: at(NOW + 50), why: Idle::BackingOff });
+        // The source is still asked at its interval …
+        assert_eq!(decide(&facts(&failed(9))), Decision::Wait { until: at(NOW + 60), why: Idle::BackingOff });
+        // … and a fix is delivered at once.
+        assert_eq!(
+            decide(&Facts { revision: "r2", inputs: "i2", ..facts(&failed(9)) }),
+            Decision::Apply(Cause::NewRevision)
+        );
+        assert_eq!(
+            decide(&Facts { generation: 2, inputs: "i2", ..facts(&failed(9)) }),
+            Decision::Apply(Cause::NewSpec)
+        );
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_five_minutes() {
+        let seconds: Vec<_> = (0..9).map(|failures| backoff(failures).as_secs()).collect();
+        assert_eq!(seconds, [5, 5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(backoff(u32::MAX).as_secs(), 300);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_ends_after_now_and_within_the_interval(
+            failures in 0_u32..20, attempt in -1000_i64..1000, render in -1000_i64..1000,
+            applied in prop::option::of(0_u8..2), interval in 0_u64..1000, refresh in 0_u64..1000,
+        ) {
+            let status = HelmfileStatus {
+                last_applied_inputs: applied.map(|number| format!("i{number}")),
+                last_full_render: Some(at(NOW + render)),
+                last_attempt_time: Some(at(NOW + attempt)),
+                ..failed(failures)
+            };
+            let facts = Facts {
+                interval: Duration::from_secs(interval), refresh: Duration::from_secs(refresh), ..facts(&status)
+            };
+            if let Decision::Wait { until, .. } = decide(&facts) {
+                prop_assert!(until > facts.now);
+                prop_assert!(until <= later(facts.now, Duration::from_secs(interval.max(1))));
+            }
+        }
+    }
+}

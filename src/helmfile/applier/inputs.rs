@@ -1,0 +1,70 @@
+//! What a delivery depends on, as one digest.
+
+use serde_json::{Value, json};
+
+use crate::{digest, helmfile::api::HelmfileSpec};
+
+/// Counts up when the meaning of a digest changes, so that a new program does not trust the digests of an old one.
+const FORMAT: u32 = 1;
+
+/// Digest of everything in the spec that reaches helmfile, and of the source's content.
+///
+/// `interval`, `refreshInterval`, `timeout`, `suspend` and `image` say when and where helmfile runs, not what it makes,
+/// and are left out. `extra` are digests of further inputs (values files of the command line).
+///
+/// The digest is not keyed: all that goes in is in the spec, next to the status that shows it.
+pub fn digest(spec: &HelmfileSpec, revision: &str, extra: &[String]) -> String {
+    let mut inputs = serde_json::to_value(spec).unwrap_or_default();
+    if let Value::Object(fields) = &mut inputs {
+        for schedule in ["interval", "refreshInterval", "timeout", "suspend", "image"] {
+            fields.remove(schedule);
+        }
+    }
+    digest::of_json(&json!({"format": FORMAT, "spec": inputs, "revision": revision, "extra": extra}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(value: Value) -> HelmfileSpec {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn every_input_counts_and_nothing_else() {
+        let base = json!({"source": "git::https://h/r@f", "values": {"a": 1, "b": 2}});
+        let digest_of = |change: Value| {
+            let mut all = base.clone();
+            all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            digest(&spec(all), "main@sha1:1", &[])
+        };
+        let before = digest_of(json!({}));
+        for same in [
+            json!({"interval": "5m"}),
+            json!({"refreshInterval": "1h"}),
+            json!({"timeout": "1h"}),
+            json!({"suspend": true}),
+            json!({"image": {"tag": "v2"}}),
+            json!({"values": {"b": 2, "a": 1}}),
+            json!({"selector": []}),
+        ] {
+            assert_eq!(digest_of(same.clone()), before, "{same}");
+        }
+        for other in [
+            json!({"source": "git::https://h/other@f"}),
+            json!({"version": "v1"}),
+            json!({"file": "f"}),
+            json!({"selector": ["a=b"]}),
+            json!({"environment": "prod"}),
+            json!({"values": {"a": 1, "b": "2"}}),
+            json!({"valuesFiles": ["v.yaml"]}),
+            json!({"envvars": {"A": "b"}}),
+            json!({"serviceAccountName": "other"}),
+        ] {
+            assert_ne!(digest_of(other.clone()), before, "{other}");
+        }
+        assert_ne!(digest(&spec(base.clone()), "main@sha1:2", &[]), before);
+        assert_ne!(digest(&spec(base), "main@sha1:1", &["x".into()]), before);
+    }
+}

@@ -1,0 +1,342 @@
+//! The private folder of one run: a home, a copy of the source, plugins, a kubeconfig and values, gone afterwards.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use kube::config::Kubeconfig;
+
+use super::{
+    command::Environment,
+    plugins::{self, PluginError},
+    source_files::{self, SourceFileError},
+    tree,
+    values::{self, Layer},
+};
+
+/// Where things are in a workspace.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+    downloads: PathBuf,
+}
+
+impl Layout {
+    /// A workspace in `root`, with downloads kept in `downloads`.
+    pub fn new(root: impl Into<PathBuf>, downloads: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), downloads: downloads.into() }
+    }
+
+    /// Home directory of the tools.
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// Temporary files of the tools.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// The copy of the source: helm and helm-secrets write next to the files they read.
+    pub fn source(&self) -> PathBuf {
+        self.root.join("source")
+    }
+
+    /// Helm's plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.root.join("plugins")
+    }
+
+    /// The kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.root.join("kubeconfig")
+    }
+
+    /// Inline values.
+    pub fn values(&self) -> PathBuf {
+        self.root.join("values")
+    }
+
+    /// What helm and helmfile have downloaded for this object; survives the run.
+    pub fn downloads(&self) -> &Path {
+        &self.downloads
+    }
+}
+
+/// Why there is no workspace.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// The file system failed.
+    #[error("failed to {action} `{}`", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process delivers the same object.
+    #[error("another delivery of the same helmfile is running on this machine")]
+    Busy,
+    /// The kubeconfig has no context to narrow it down to.
+    #[error("the kubeconfig has no current context")]
+    NoContext,
+    /// A values file of the source.
+    #[error(transparent)]
+    SourceFile(#[from] SourceFileError),
+    /// The plugins.
+    #[error(transparent)]
+    Plugins(#[from] PluginError),
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
+    move |source| WorkspaceError::Io { action, path: path.to_owned(), source }
+}
+
+/// What a workspace is filled with.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// The source, which stays as it is.
+    pub source: PathBuf,
+    /// A kubeconfig with one context.
+    pub kubeconfig: Kubeconfig,
+    /// The namespace of that context.
+    pub namespace: String,
+    /// Values.
+    pub layers: Vec<Layer>,
+    /// This program, which is also helm's diff plugin.
+    pub executable: PathBuf,
+    /// The environment of the applier, for the plugins of the image.
+    pub ambient: Environment,
+}
+
+/// The folder of a run. Dropping it removes the folder.
+#[derive(Debug)]
+pub struct Workspace {
+    layout: Layout,
+    /// Held while the folder is in use, so that nobody sweeps it away.
+    _run: File,
+    /// Held while the object's downloads are in use.
+    _object: File,
+}
+
+impl Workspace {
+    /// Makes an empty workspace for the object `key` in the folder `cache`, and sweeps away those that killed processes
+    /// have left there.
+    ///
+    /// # Errors
+    /// When the cache can't be written, or another process delivers the same object.
+    pub fn open(cache: &Path, key: &str) -> Result<Self, WorkspaceError> {
+        let object = cache.join("objects").join(key);
+        make_folder(&object)?;
+        let object_lock = lock_file(&object.join("lock"))?;
+        object_lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => WorkspaceError::Busy,
+            TryLockError::Error(source) => io("lock", &object)(source),
+        })?;
+        let runs = cache.join("runs");
+        make_folder(&runs)?;
+        // Under this lock no folder of a run is without its own lock.
+        let sweeping = lock_file(&runs.join("lock"))?;
+        sweeping.lock().map_err(io("lock", &runs))?;
+        let abandoned = abandoned(&runs);
+        let root = private_folder(&runs).map_err(io("make a folder in", &runs))?;
+        let run_lock = lock_file(&root.join("lock"))?;
+        run_lock.lock().map_err(io("lock", &root))?;
+        drop(sweeping);
+        abandoned.iter().for_each(|folder| tree::remove(folder));
+        Ok(Self { layout: Layout::new(root, object), _run: run_lock, _object: object_lock })
+    }
+
+    /// Where things are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Puts everything in its place. Gives the files of values, the lowest layer first.
+    ///
+    /// # Errors
+    /// When a file cannot be written or is not in the source.
+    pub fn fill(&self, contents: &Contents) -> Result<Vec<PathBuf>, WorkspaceError> {
+        let layout = &self.layout;
+        for folder in [layout.home(), layout.tmp(), layout.values(), layout.plugins()] {
+            make_folder(&folder)?;
+        }
+        let source = layout.source();
+        tree::copy(&contents.source, &source).map_err(io("copy the source to", &source))?;
+        plugins::gather(&layout.plugins(), &contents.executable, &contents.ambient)?;
+        let kubeconfig = narrow(contents.kubeconfig.clone(), &contents.namespace)?;
+        write_private(&layout.kubeconfig(), &kubeconfig)?;
+        contents.layers.iter().enumerate().map(|(index, layer)| self.place(index, layer)).collect()
+    }
+
+    fn place(&self, index: usize, layer: &Layer) -> Result<PathBuf, WorkspaceError> {
+        match layer {
+            Layer::Source(path) => Ok(source_files::find_values(&self.layout.source(), path)?),
+            Layer::Inline(values) => {
+                let file = values::inline_file(&self.layout.values(), index);
+                // JSON is YAML.
+                write_private(&file, &serde_json::to_vec(values).unwrap_or_default())?;
+                Ok(file)
+            }
+            Layer::Machine(path) => path.canonicalize().map_err(io("read the values file", path)),
+        }
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        tree::remove(&self.layout.root);
+    }
+}
+
+/// Start of the name of a run's folder.
+const RUN: &str = "run-";
+
+/// Folders of runs whose owner is gone. They are renamed, so that they are seen once only.
+fn abandoned(runs: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let path = entry.path();
+            if name.starts_with("dead-") {
+                return Some(path);
+            }
+            name.starts_with(RUN).then_some(())?;
+            // A folder without a lock was made by somebody who died before he could lock it.
+            let in_use = File::open(path.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+            let dead = runs.join(format!("dead-{name}"));
+            (!in_use && fs::rename(&path, &dead).is_ok()).then_some(dead)
+        })
+        .collect()
+}
+
+/// One context, in a namespace of our choice.
+fn narrow(mut kubeconfig: Kubeconfig, namespace: &str) -> Result<Vec<u8>, WorkspaceError> {
+    let current = kubeconfig.current_context.clone().unwrap_or_default();
+    kubeconfig.contexts.retain(|named| named.name == current);
+    let context = kubeconfig.contexts.first_mut().and_then(|named| named.context.as_mut());
+    context.ok_or(WorkspaceError::NoContext)?.namespace = Some(namespace.to_owned());
+    Ok(serde_json::to_vec(&kubeconfig).unwrap_or_default())
+}
+
+fn private_folder(parent: &Path) -> io::Result<PathBuf> {
+    let mode = Permissions::from_mode(0o700);
+    Ok(tempfile::Builder::new().prefix(RUN).permissions(mode).tempdir_in(parent)?.keep())
+}
+
+fn make_folder(path: &Path) -> Result<(), WorkspaceError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make the folder", path))
+}
+
+fn write_private(path: &Path, content: &[u8]) -> Result<(), WorkspaceError> {
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io("write", path))?;
+    file.write_all(content).map_err(io("write", path))
+}
+
+fn lock_file(path: &Path) -> Result<File, WorkspaceError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(io("open", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn contents(source: &Path) -> Contents {
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "other"}},
+                         {"name": "b", "context": {"cluster": "d", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://c"}}],
+            "users": [{"name": "u", "user": {"token": "t0ken"}}],
+        });
+        Contents {
+            source: source.to_owned(),
+            kubeconfig: serde_json::from_value(kubeconfig).unwrap(),
+            namespace: "shop".into(),
+            layers: vec![
+                Layer::Source("v.yaml".into()),
+                Layer::Inline(json!({"a": {"b": 12_345_678_901_234_567_u64}}).as_object().unwrap().clone()),
+            ],
+            executable: "/bin/true".into(),
+            ambient: Environment::new(),
+        }
+    }
+
+    fn source() -> tempfile::TempDir {
+        let source = tempfile::tempdir().unwrap();
+        fs::write(source.path().join("v.yaml"), "a: 1\n").unwrap();
+        source
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn everything_secret_is_private_and_gone_afterwards() {
+        let (cache, source) = (tempfile::tempdir().unwrap(), source());
+        let workspace = Workspace::open(cache.path(), "x").unwrap();
+        let values = workspace.fill(&contents(source.path())).unwrap();
+        let layout = workspace.layout().clone();
+        assert_eq!(values[0], layout.source().join("v.yaml").canonicalize().unwrap());
+        assert_eq!(fs::read_to_string(&values[1]).unwrap(), r#"{"a":{"b":12345678901234567}}"#);
+        assert_eq!((mode(&values[1]), mode(&layout.kubeconfig()), mode(&layout.root)), (0o600, 0o600, 0o700));
+        let kubeconfig: Kubeconfig = serde_json::from_slice(&fs::read(layout.kubeconfig()).unwrap()).unwrap();
+        assert_eq!(kubeconfig.contexts.len(), 1);
+        assert_eq!(kubeconfig.contexts[0].context.as_ref().unwrap().namespace.as_deref(), Some("shop"));
+        // The copy can be written, and the source does not change by it.
+        fs::write(layout.source().join("v.yaml"), "a: 2\n").unwrap();
+        assert_eq!(fs::read_to_string(source.path().join("v.yaml")).unwrap(), "a: 1\n");
+        drop(workspace);
+        assert!(!layout.root.exists());
+        assert!(layout.downloads().exists());
+    }
+
+    #[test]
+    fn two_runs_of_one_object_exclude_each_other_and_two_objects_do_not() {
+        let cache = tempfile::tempdir().unwrap();
+        let first = Workspace::open(cache.path(), "x").unwrap();
+        assert!(matches!(Workspace::open(cache.path(), "x"), Err(WorkspaceError::Busy)));
+        Workspace::open(cache.path(), "y").unwrap();
+        drop(first);
+        Workspace::open(cache.path(), "x").unwrap();
+    }
+
+    #[test]
+    fn leftovers_of_killed_runs_are_swept_and_running_ones_are_not() {
+        let cache = tempfile::tempdir().unwrap();
+        let running = Workspace::open(cache.path(), "x").unwrap();
+        let runs = cache.path().join("runs");
+        for left in ["run-killed/home", "run-locked/home", "dead-run-half/home"] {
+            fs::create_dir_all(runs.join(left)).unwrap();
+        }
+        fs::write(runs.join("run-locked/lock"), "").unwrap();
+        let next = Workspace::open(cache.path(), "y").unwrap();
+        let mut left: Vec<_> = fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        let mut expected = vec![runs.join("lock"), running.layout.root.clone(), next.layout.root.clone()];
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_kubeconfig_without_a_context_is_refused() {
+        assert!(matches!(narrow(Kubeconfig::default(), "n"), Err(WorkspaceError::NoContext)));
+    }
+}
