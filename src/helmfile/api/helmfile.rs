@@ -14,6 +14,7 @@ use crate::duration::GoDuration;
 pub const DEFAULT_SOURCE: &str = "/assets";
 
 /// A helmfile and the values for it. The cluster is kept equal to what helmfile, helm and kustomize make of them.
+#[expect(clippy::duplicated_attributes, reason = "columns of one type repeat `type_`")]
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "apps.mumoshu.github.io",

@@ -19,9 +19,11 @@ pub mod reason {
     pub const SUSPENDED: &str = "Suspended";
     /// The spec cannot be read or contradicts itself.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The source makes no sense.
+    pub const URL_INVALID: &str = "URLInvalid";
     /// The spec's `envvars` hold a name that is refused.
     pub const ENVIRONMENT_REFUSED: &str = "EnvironmentVariableRefused";
-    /// The source has no helmfile, or no values file, at the place where it should be.
+    /// A helmfile, or a file that it names, is not where it should be.
     pub const FILE_NOT_FOUND: &str = "FileNotFound";
     /// A program is missing.
     pub const PROGRAM_NOT_FOUND: &str = "ProgramNotFound";
@@ -35,6 +37,8 @@ pub mod reason {
     pub const HELMFILE_INVALID: &str = "HelmfileInvalid";
     /// A chart or a repository could not be had.
     pub const CHART_UNAVAILABLE: &str = "ChartUnavailable";
+    /// A value that the helmfile takes from elsewhere (`ref+…`) could not be had.
+    pub const VALUE_UNAVAILABLE: &str = "ValueUnavailable";
     /// A release cannot be rendered.
     pub const RENDER_FAILED: &str = "RenderFailed";
     /// Helm could not install or upgrade a release.

@@ -10,11 +10,11 @@ use super::workspace::Layout;
 use crate::helmfile::api::{HelmfileSpec, names};
 
 /// An environment.
-pub type Environment = BTreeMap<OsString, OsString>;
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
 /// What `helmfile` is asked for, whatever the subcommand.
 #[derive(Debug, Clone)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// The helmfile, relative to the working directory.
     pub helmfile: &'a Path,
     /// The spec.
@@ -28,7 +28,7 @@ const CONCURRENCY: &str = "2";
 
 impl Call<'_> {
     /// Makes the cluster equal to the helmfile.
-    pub fn apply(&self) -> Vec<OsString> {
+    pub(crate) fn apply(&self) -> Vec<OsString> {
         let mut args = self.globals();
         args.extend(
             [
@@ -48,7 +48,7 @@ impl Call<'_> {
     }
 
     /// Lists the releases.
-    pub fn list(&self) -> Vec<OsString> {
+    pub(crate) fn list(&self) -> Vec<OsString> {
         let mut args = self.globals();
         args.extend(["list", "--output", "json", "--skip-charts"].map(OsString::from));
         args
@@ -72,7 +72,7 @@ fn joined(flag: &str, value: &OsStr) -> OsString {
 
 /// Whose delivery this is, for the helmfile's templates.
 #[derive(Debug, Clone, Copy)]
-pub struct Identity<'a> {
+pub(crate) struct Identity<'a> {
     /// The Helmfile's name.
     pub name: &'a str,
     /// Its namespace.
@@ -83,7 +83,7 @@ pub struct Identity<'a> {
 
 /// A name in `envvars` that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EnvironmentError {
+pub(crate) enum EnvironmentError {
     /// On the list.
     #[error("envvars may not set `{name}`{}: it steers the programs of the applier", also(.name, .entry))]
     Refused {
@@ -108,7 +108,7 @@ fn also(name: &str, entry: &str) -> String {
 ///
 /// # Errors
 /// For the first one that is refused.
-pub fn check_envvars(envvars: &BTreeMap<String, String>) -> Result<(), EnvironmentError> {
+pub(crate) fn check_envvars(envvars: &BTreeMap<String, String>) -> Result<(), EnvironmentError> {
     for (name, value) in envvars {
         let mut letters = name.chars();
         let starts_well = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
@@ -127,7 +127,7 @@ pub fn check_envvars(envvars: &BTreeMap<String, String>) -> Result<(), Environme
 
 /// The environment of helmfile and all it starts, made from nothing: what passes of `ambient`, over it the spec's
 /// variables, over all our own.
-pub fn environment(
+pub(crate) fn environment(
     ambient: &Environment,
     envvars: &BTreeMap<String, String>,
     layout: &Layout,
@@ -168,7 +168,7 @@ pub fn environment(
     env
 }
 
-/// Branch or tag and digest of a revision: `main@sha1:abc` is (`main`, `abc`), `sha256:abc` is (``, `abc`).
+/// Branch or tag and digest of a revision: `main@sha1:abc` is (`main`, `abc`), `sha256:abc` is without one.
 fn parts(revision: &str) -> (&str, &str) {
     let (branch, digest) = revision.rsplit_once('@').unwrap_or(("", revision));
     (branch, digest.split_once(':').map_or(digest, |(_, hex)| hex))

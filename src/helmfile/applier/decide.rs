@@ -11,7 +11,7 @@ use crate::{
 
 /// What the decision rests on.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// What is remembered.
     pub status: &'a HelmfileStatus,
     /// The object's generation.
@@ -30,7 +30,7 @@ pub struct Facts<'a> {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Nothing, until then.
     Wait {
         /// When to look again at the latest.
@@ -44,7 +44,7 @@ pub enum Decision {
 
 /// Why nothing is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Idle {
+pub(crate) enum Idle {
     /// The cluster has these inputs, and helmfile looked not long ago.
     UpToDate,
     /// These inputs have just failed.
@@ -53,7 +53,7 @@ pub enum Idle {
 
 /// Why helmfile runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Nothing was ever delivered.
     First,
     /// The source has changed.
@@ -82,7 +82,7 @@ impl fmt::Display for Cause {
 }
 
 /// Decides.
-pub fn decide(facts: &Facts<'_>) -> Decision {
+pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
     let status = facts.status;
     let poll = later(facts.now, facts.interval.max(Duration::from_secs(1)));
     if status.last_applied_inputs.as_deref() == Some(facts.inputs) {
@@ -128,8 +128,8 @@ fn is_reconciling(status: &HelmfileStatus) -> bool {
 }
 
 /// How long to wait after this many failures in a row: 5 s, doubled each time, at most 5 minutes.
-pub fn backoff(failures: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(300);
+pub(crate) fn backoff(failures: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_mins(5);
     let doublings = failures.saturating_sub(1).min(8);
     Duration::from_secs(5 << doublings).min(LONGEST)
 }
@@ -173,8 +173,8 @@ mod tests {
             generation: 1,
             revision: "r1",
             inputs: "i1",
-            interval: Duration::from_secs(60),
-            refresh: Duration::from_secs(600),
+            interval: Duration::from_mins(1),
+            refresh: Duration::from_mins(10),
             now: at(NOW),
         }
     }

@@ -13,7 +13,7 @@ const FORMAT: u32 = 1;
 /// and are left out. `extra` are digests of further inputs (values files of the command line).
 ///
 /// The digest is not keyed: all that goes in is in the spec, next to the status that shows it.
-pub fn digest(spec: &HelmfileSpec, revision: &str, extra: &[String]) -> String {
+pub(crate) fn digest(spec: &HelmfileSpec, revision: &str, extra: &[String]) -> String {
     let mut inputs = serde_json::to_value(spec).unwrap_or_default();
     if let Value::Object(fields) = &mut inputs {
         for schedule in ["interval", "refreshInterval", "timeout", "suspend", "image"] {

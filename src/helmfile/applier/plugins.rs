@@ -14,7 +14,7 @@ use crate::{
 
 /// Why the plugins are not there.
 #[derive(Debug, thiserror::Error)]
-pub enum PluginError {
+pub(crate) enum PluginError {
     /// Ours.
     #[error("failed to lay down the diff plugin")]
     Ours(#[from] LayError),
@@ -33,7 +33,7 @@ pub enum PluginError {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn gather(plugins: &Path, executable: &Path, ambient: &Environment) -> Result<(), PluginError> {
+pub(crate) fn gather(plugins: &Path, executable: &Path, ambient: &Environment) -> Result<(), PluginError> {
     lay::lay(plugins, executable)?;
     for folder in folders(ambient) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

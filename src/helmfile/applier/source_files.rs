@@ -7,7 +7,7 @@ use std::{
 
 /// A path in a spec that does not lead to what it should.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceFileError {
+pub(crate) enum SourceFileError {
     /// Not even looked for.
     #[error("`{path}` in {field} leads out of the source; write a path inside it")]
     Outside {
@@ -66,7 +66,7 @@ pub enum SourceFileError {
 
 impl SourceFileError {
     /// Whether only another spec can help, and no other revision of the source.
-    pub const fn is_permanent(&self) -> bool {
+    pub(crate) const fn is_permanent(&self) -> bool {
         matches!(self, Self::Outside { .. } | Self::NamedTwice { .. })
     }
 }
@@ -88,7 +88,7 @@ impl fmt::Display for Place<'_> {
 ///
 /// # Errors
 /// When the path, as it is written, leads out of the source.
-pub fn confine(field: &'static str, path: &str) -> Result<PathBuf, SourceFileError> {
+pub(crate) fn confine(field: &'static str, path: &str) -> Result<PathBuf, SourceFileError> {
     let outside = || SourceFileError::Outside { field, path: path.to_owned() };
     let mut inside = PathBuf::new();
     for component in Path::new(path).components() {
@@ -105,7 +105,7 @@ pub fn confine(field: &'static str, path: &str) -> Result<PathBuf, SourceFileErr
 ///
 /// # Errors
 /// When they differ, or lead out of the source.
-pub fn name_of_helmfile(
+pub(crate) fn name_of_helmfile(
     file: Option<&str>,
     in_source: Option<&str>,
 ) -> Result<Option<PathBuf>, SourceFileError> {
@@ -126,7 +126,7 @@ const HELMFILES: [&str; 3] = ["helmfile.yaml", "helmfile.yaml.gotmpl", "helmfile
 ///
 /// # Errors
 /// When there is none, or more than one.
-pub fn find_helmfile(root: &Path, name: Option<&Path>) -> Result<PathBuf, SourceFileError> {
+pub(crate) fn find_helmfile(root: &Path, name: Option<&Path>) -> Result<PathBuf, SourceFileError> {
     let name = name.unwrap_or(Path::new(""));
     let path = root.join(name);
     if !name.as_os_str().is_empty() {
@@ -152,7 +152,7 @@ pub fn find_helmfile(root: &Path, name: Option<&Path>) -> Result<PathBuf, Source
 ///
 /// # Errors
 /// When it is not there, or a link leads out of the source.
-pub fn find_values(root: &Path, path: &Path) -> Result<PathBuf, SourceFileError> {
+pub(crate) fn find_values(root: &Path, path: &Path) -> Result<PathBuf, SourceFileError> {
     let full = root.join(path);
     stay_inside(root, &full, "valuesFiles", path)?;
     Ok(full)

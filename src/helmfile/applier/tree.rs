@@ -11,7 +11,7 @@ use std::{
 ///
 /// # Errors
 /// When something cannot be read or written.
-pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -32,7 +32,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Removes a folder, also one with parts that their makers have write-protected. What can't be removed stays, with a
 /// line in the log.
-pub fn remove(folder: &Path) {
+pub(crate) fn remove(folder: &Path) {
     let removed = match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             unprotect(folder);

@@ -9,7 +9,7 @@ use crate::helmfile::api::HelmfileSpec;
 
 /// One layer of values; helmfile is given each as a file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// A file of the source.
     Source(PathBuf),
     /// Values of the spec, to be written to a private file.
@@ -22,7 +22,7 @@ pub enum Layer {
 ///
 /// # Errors
 /// When a file of the spec lies outside the source.
-pub fn layers(spec: &HelmfileSpec, machine: &[PathBuf]) -> Result<Vec<Layer>, SourceFileError> {
+pub(crate) fn layers(spec: &HelmfileSpec, machine: &[PathBuf]) -> Result<Vec<Layer>, SourceFileError> {
     let mut layers = Vec::new();
     for path in &spec.values_files {
         layers.push(Layer::Source(confine("valuesFiles", path)?));
@@ -35,7 +35,7 @@ pub fn layers(spec: &HelmfileSpec, machine: &[PathBuf]) -> Result<Vec<Layer>, So
 }
 
 /// The private file of an inline layer.
-pub fn inline_file(folder: &Path, index: usize) -> PathBuf {
+pub(crate) fn inline_file(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("values-{index}.yaml"))
 }
 

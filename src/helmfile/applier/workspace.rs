@@ -19,56 +19,61 @@ use super::{
 
 /// Where things are in a workspace.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub(crate) struct Layout {
     root: PathBuf,
     downloads: PathBuf,
 }
 
 impl Layout {
     /// A workspace in `root`, with downloads kept in `downloads`.
-    pub fn new(root: impl Into<PathBuf>, downloads: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(root: impl Into<PathBuf>, downloads: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), downloads: downloads.into() }
     }
 
+    /// The folder that everything of the run is in.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Home directory of the tools.
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.root.join("home")
     }
 
     /// Temporary files of the tools.
-    pub fn tmp(&self) -> PathBuf {
+    pub(crate) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
     /// The copy of the source: helm and helm-secrets write next to the files they read.
-    pub fn source(&self) -> PathBuf {
+    pub(crate) fn source(&self) -> PathBuf {
         self.root.join("source")
     }
 
     /// Helm's plugins.
-    pub fn plugins(&self) -> PathBuf {
+    pub(crate) fn plugins(&self) -> PathBuf {
         self.root.join("plugins")
     }
 
     /// The kubeconfig.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.root.join("kubeconfig")
     }
 
     /// Inline values.
-    pub fn values(&self) -> PathBuf {
+    pub(crate) fn values(&self) -> PathBuf {
         self.root.join("values")
     }
 
     /// What helm and helmfile have downloaded for this object; survives the run.
-    pub fn downloads(&self) -> &Path {
+    pub(crate) fn downloads(&self) -> &Path {
         &self.downloads
     }
 }
 
 /// Why there is no workspace.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkspaceError {
+pub(crate) enum WorkspaceError {
     /// The file system failed.
     #[error("failed to {action} `{}`", .path.display())]
     Io {
@@ -100,7 +105,7 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceE
 
 /// What a workspace is filled with.
 #[derive(Debug, Clone)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The source, which stays as it is.
     pub source: PathBuf,
     /// A kubeconfig with one context.
@@ -117,7 +122,7 @@ pub struct Contents {
 
 /// The folder of a run. Dropping it removes the folder.
 #[derive(Debug)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     layout: Layout,
     /// Held while the folder is in use, so that nobody sweeps it away.
     _run: File,
@@ -131,7 +136,7 @@ impl Workspace {
     ///
     /// # Errors
     /// When the cache can't be written, or another process delivers the same object.
-    pub fn open(cache: &Path, key: &str) -> Result<Self, WorkspaceError> {
+    pub(crate) fn open(cache: &Path, key: &str) -> Result<Self, WorkspaceError> {
         let object = cache.join("objects").join(key);
         make_folder(&object)?;
         let object_lock = lock_file(&object.join("lock"))?;
@@ -149,12 +154,14 @@ impl Workspace {
         let run_lock = lock_file(&root.join("lock"))?;
         run_lock.lock().map_err(io("lock", &root))?;
         drop(sweeping);
-        abandoned.iter().for_each(|folder| tree::remove(folder));
+        for folder in abandoned {
+            tree::remove(&folder);
+        }
         Ok(Self { layout: Layout::new(root, object), _run: run_lock, _object: object_lock })
     }
 
     /// Where things are.
-    pub fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 
@@ -162,7 +169,7 @@ impl Workspace {
     ///
     /// # Errors
     /// When a file cannot be written or is not in the source.
-    pub fn fill(&self, contents: &Contents) -> Result<Vec<PathBuf>, WorkspaceError> {
+    pub(crate) fn fill(&self, contents: &Contents) -> Result<Vec<PathBuf>, WorkspaceError> {
         let layout = &self.layout;
         for folder in [layout.home(), layout.tmp(), layout.values(), layout.plugins()] {
             make_folder(&folder)?;

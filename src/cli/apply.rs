@@ -1,0 +1,298 @@
+//! `apply`: delivers one helmfile, as a handler of the engine or by itself.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{OsStr, OsString},
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    cluster::client::Target,
+    contract::State,
+    duration::GoDuration,
+    exit::Exit,
+    helmfile::{
+        api::{self, HelmfileSpec, HelmfileStatus, names},
+        applier::{self, Answer, Applier, Observer, Stopped, Subject, Verdict},
+        fetch::Fetcher,
+    },
+    process::Guard,
+    shutdown::Signals,
+};
+
+/// Deliver one helmfile.
+///
+/// Without --source it is a handler: it reads the state of a Helmfile object on standard input and prints what to write
+/// back. With --source it needs no object.
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    /// Where the helmfile comes from: a Git repository or a folder
+    #[arg(long)]
+    source: Option<String>,
+    /// Branch, tag or commit of the source
+    #[arg(long, requires = "source")]
+    version: Option<String>,
+    /// The helmfile inside the source
+    #[arg(long, short, requires = "source")]
+    file: Option<String>,
+    /// The environment of the helmfile
+    #[arg(long, short, requires = "source")]
+    environment: Option<String>,
+    /// A file of values on this machine; can be repeated, a later one is laid over an earlier one
+    #[arg(long, value_name = "FILE", requires = "source")]
+    values: Vec<PathBuf>,
+    /// Only releases with these labels; can be repeated
+    #[arg(long, short = 'l', value_name = "LABELS", requires = "source")]
+    selector: Vec<String>,
+    /// Namespace of releases that name none [default: that of the kubeconfig]
+    #[arg(long, short, requires = "source")]
+    namespace: Option<String>,
+    /// One pass and no more; this is the default
+    #[arg(long, requires = "source", conflicts_with = "interval")]
+    once: bool,
+    /// Keep delivering, and ask the source for changes this often
+    #[arg(long, value_name = "DURATION", requires = "source")]
+    interval: Option<GoDuration>,
+    /// With --interval: run helmfile this often though nothing has changed [default: 10m]
+    #[arg(long, value_name = "DURATION", requires = "interval")]
+    refresh_interval: Option<GoDuration>,
+    /// How long one run of helmfile may take [default: 10m]
+    #[arg(long, value_name = "DURATION", requires = "source")]
+    timeout: Option<GoDuration>,
+    /// Exit with 2 when something was changed
+    #[arg(long, requires = "source", conflicts_with = "interval")]
+    detailed_exitcode: bool,
+    /// Kubeconfig [default: `$KUBECONFIG`, `~/.kube/config` or the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Folder for sources and downloads [default: `~/.cache/helmfile-operator`]
+    #[arg(long, value_name = "FOLDER", env = "HELMFILE_OPERATOR_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Folder with ssh keys and `known_hosts` for Git over ssh [default: `~/.ssh`]
+    #[arg(long, value_name = "FOLDER", env = "HELMFILE_OPERATOR_SSH_DIR")]
+    ssh_dir: Option<PathBuf>,
+}
+
+/// How long fetching a source may take.
+const FETCH_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Runs the command.
+pub fn main(args: ApplyArgs) -> Exit {
+    match run(args) {
+        Ok(exit) => exit,
+        Err(error) => {
+            tell(&format!("{error:#}"));
+            Exit::Failed
+        }
+    }
+}
+
+fn run(args: ApplyArgs) -> anyhow::Result<Exit> {
+    if args.source.is_none() && io::stdin().is_terminal() {
+        tell("give --source, or the state of a Helmfile on standard input");
+        return Ok(Exit::Usage);
+    }
+    let work = Work::of(args)?;
+    let runtime = tokio::runtime::Runtime::new().context("failed to start")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = Signals::install().context("failed to listen for signals")?;
+        Ok(match signals.drain(stop.clone(), work.run(&stop)).await {
+            // What was finished in spite of the signal counts.
+            (Some(Ok(exit)), _) => exit,
+            (_, Some(signal)) => signal,
+            (Some(Err(Stopped)) | None, None) => Exit::Failed,
+        })
+    })
+}
+
+/// What to do, all of it read from the command line, the environment and standard input.
+struct Work {
+    applier: Applier,
+    subject: Subject,
+    observer: Observer,
+    mode: Mode,
+}
+
+enum Mode {
+    Handler,
+    Once { detailed: bool },
+    Forever,
+}
+
+impl Work {
+    fn of(args: ApplyArgs) -> anyhow::Result<Self> {
+        let env: BTreeMap<OsString, OsString> = env::vars_os().collect();
+        let home = env.get(OsStr::new("HOME")).filter(|home| !home.is_empty()).map(PathBuf::from);
+        let xdg = env.get(OsStr::new("XDG_CACHE_HOME")).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let caches = || xdg.or_else(|| home.as_ref().map(|home| home.join(".cache")));
+        let cache = args.cache_dir.clone().or_else(|| Some(caches()?.join("helmfile-operator")));
+        let cache =
+            cache.ok_or_else(|| anyhow!("found no place for a cache: give --cache-dir, or set HOME"))?;
+        // Programs run in other folders, where a relative path would mean something else.
+        let cache =
+            std::path::absolute(&cache).with_context(|| format!("bad cache folder `{}`", cache.display()))?;
+        let ssh = home.map(|home| home.join(".ssh")).filter(|folder| folder.is_dir());
+        let guard = Guard::new(env::current_exe().context("failed to find this program's own file")?);
+        let here = env::current_dir().context("failed to find the current folder")?;
+        let progress =
+            env.get(OsStr::new("HOOK_PROGRESS")).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let fetcher = Fetcher {
+            cache: cache.join("sources"),
+            guard: guard.clone(),
+            env: env.clone(),
+            ssh: args.ssh_dir.clone().or(ssh),
+            timeout: FETCH_TIMEOUT,
+        };
+        let target = Target { kubeconfig: args.kubeconfig.clone() };
+        let applier = Applier { target, fetcher, guard, cache, env, clock: Clock::System };
+        let (mode, progress) = match (&args.source, args.interval) {
+            (None, _) => (Mode::Handler, progress),
+            (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, None),
+            (Some(_), Some(_)) => (Mode::Forever, None),
+        };
+        let subject = if args.source.is_some() { ordered(args, here) } else { handed_over(here)? };
+        Ok(Self { applier, subject, observer: Observer::new(progress, tell), mode })
+    }
+
+    async fn run(mut self, stop: &CancellationToken) -> Result<Exit, Stopped> {
+        loop {
+            let answer = self.applier.pass(&self.subject, &mut self.observer, stop).await?;
+            match self.mode {
+                Mode::Handler => return Ok(print(&answer.reply().to_string())),
+                Mode::Once { detailed } => return Ok(conclude(&answer, detailed)),
+                Mode::Forever => {}
+            }
+            if answer.status_changed {
+                print(&message(&answer));
+            }
+            self.subject.status = answer.status;
+            tokio::select! {
+                () = stop.cancelled() => return Err(Stopped),
+                () = tokio::time::sleep(answer.again.unwrap_or(FETCH_TIMEOUT)) => {}
+            }
+        }
+    }
+}
+
+/// The object that the engine hands over.
+fn handed_over(base: PathBuf) -> anyhow::Result<Subject> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text).context("failed to read standard input")?;
+    let state: State =
+        serde_json::from_slice(&text).context("standard input is not the state of a handler")?;
+    Ok(Subject::of(&state.object, base))
+}
+
+/// What the command line orders.
+fn ordered(args: ApplyArgs, base: PathBuf) -> Subject {
+    let defaults = HelmfileSpec::default();
+    let mut identity = format!("{:?} {:?}", args.kubeconfig, args.namespace);
+    for part in [&args.source, &args.version, &args.file] {
+        // Writing to a String cannot fail.
+        let _infallible = write!(identity, " {part:?}");
+    }
+    let spec = HelmfileSpec {
+        source: args.source,
+        version: args.version,
+        file: args.file,
+        environment: args.environment,
+        selector: args.selector,
+        interval: args.interval.unwrap_or(defaults.interval),
+        refresh_interval: args.refresh_interval.unwrap_or(defaults.refresh_interval),
+        timeout: args.timeout.unwrap_or(defaults.timeout),
+        ..defaults
+    };
+    Subject {
+        key: applier::key(&identity),
+        name: "helmfile".to_owned(),
+        namespace: args.namespace,
+        generation: 1,
+        spec: Ok(spec),
+        status: HelmfileStatus::default(),
+        base,
+        values_files: args.values,
+    }
+}
+
+fn conclude(answer: &Answer, detailed: bool) -> Exit {
+    match answer.verdict {
+        // The message is in the log already.
+        Verdict::Failed => Exit::Failed,
+        verdict => {
+            let told = print(&message(answer));
+            if detailed && verdict == Verdict::Changed && told == Exit::Done { Exit::Changed } else { told }
+        }
+    }
+}
+
+/// What the status says, in a sentence.
+fn message(answer: &Answer) -> String {
+    let ready = api::get(&answer.status.conditions, names::READY);
+    let text = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+    if answer.verdict == Verdict::Unchanged { format!("{text}, nothing changed") } else { text }
+}
+
+fn print(line: &str) -> Exit {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+fn tell(line: &str) {
+    // Without a place for messages the exit status has to do.
+    let _nobody_listens = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ApplyArgs,
+    }
+
+    fn parse(line: &str) -> Result<ApplyArgs, clap::Error> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.args)
+    }
+
+    #[test]
+    fn flags_become_a_spec() {
+        let line =
+            "apply --source ./x --version v1 -e prod -l a=b -l c=d --values v.yaml --interval 30s -n shop";
+        let subject = ordered(parse(line).unwrap(), "/here".into());
+        let spec = subject.spec.unwrap();
+        assert_eq!((spec.source.as_deref(), spec.version.as_deref()), (Some("./x"), Some("v1")));
+        assert_eq!((spec.environment.as_deref(), spec.selector.len()), (Some("prod"), 2));
+        assert_eq!(spec.interval, GoDuration::from_secs(30));
+        assert_eq!(spec.timeout, HelmfileSpec::default().timeout);
+        assert_eq!((subject.namespace.as_deref(), subject.values_files.len()), (Some("shop"), 1));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "apply --version v1",
+            "apply --once",
+            "apply --source x --once --interval 1m",
+            "apply --source x --interval 1m --detailed-exitcode",
+            "apply --source x --interval soon",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        parse("apply --kubeconfig k --cache-dir c").unwrap();
+    }
+}

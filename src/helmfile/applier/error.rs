@@ -1,0 +1,146 @@
+//! Why a pass did not get as far as running helmfile, or could not hear its end.
+
+use super::{
+    command::EnvironmentError,
+    outcome::{Failure, Scrub},
+    source_files::SourceFileError,
+    workspace::WorkspaceError,
+};
+use crate::{
+    cluster::client::ConnectError,
+    helmfile::{
+        api::names::reason,
+        fetch::{FetchError, LocatorError},
+    },
+    process::{ProgramError, SessionError},
+};
+
+/// A pass that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    /// The spec is no spec.
+    #[error("the spec cannot be read: {0}")]
+    Spec(String),
+    /// The source makes no sense.
+    #[error(transparent)]
+    Locator(#[from] LocatorError),
+    /// A variable that is refused.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A file that the spec names.
+    #[error(transparent)]
+    SourceFile(#[from] SourceFileError),
+    /// The source.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The cluster.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The folder to work in.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// No helmfile.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Helmfile did not run to its end.
+    #[error("helmfile {0}")]
+    Run(#[from] SessionError),
+    /// Helmfile ran, and failed.
+    #[error("{}", .0.message)]
+    Helmfile(Failure),
+    /// A bug: work on a thread of its own panicked.
+    #[error("the work on files stopped unexpectedly")]
+    Crashed,
+}
+
+impl PassError {
+    /// The reason for a condition.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Spec(_) => reason::INVALID_SPEC,
+            Self::Locator(_) => reason::URL_INVALID,
+            Self::Environment(_) => reason::ENVIRONMENT_REFUSED,
+            Self::SourceFile(error) | Self::Workspace(WorkspaceError::SourceFile(error)) => match error {
+                _ if error.is_permanent() => reason::INVALID_SPEC,
+                SourceFileError::Read { .. } => reason::ENVIRONMENT_FAILED,
+                _ => reason::FILE_NOT_FOUND,
+            },
+            Self::Fetch(error) => error.reason(),
+            Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,
+            Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
+            Self::Workspace(_) | Self::Crashed => reason::ENVIRONMENT_FAILED,
+            Self::Program(_) => reason::PROGRAM_NOT_FOUND,
+            Self::Run(SessionError::TimedOut { .. }) => reason::TIMED_OUT,
+            Self::Run(_) => reason::FAILED,
+            Self::Helmfile(failure) => failure.reason,
+        }
+    }
+
+    /// Whether only another spec can help, so that trying again is pointless.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Spec(_) | Self::Locator(_) | Self::Environment(_) => true,
+            Self::SourceFile(error) | Self::Workspace(WorkspaceError::SourceFile(error)) => {
+                error.is_permanent()
+            }
+            _ => false,
+        }
+    }
+
+    /// What a condition says: the error and its causes in one line.
+    pub(crate) fn failure(&self, scrub: &Scrub) -> Failure {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries repeat their source in their own text.
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        Failure::new(self.reason(), &message, scrub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn the_causes_are_in_the_message_once() {
+        let error = PassError::from(WorkspaceError::Io {
+            action: "write",
+            path: PathBuf::from("/c/run-1/kubeconfig"),
+            source: io::Error::other("disk full"),
+        });
+        let failure = error.failure(&Scrub::default());
+        assert_eq!(failure.message, "failed to write `/c/run-1/kubeconfig`: disk full");
+        assert_eq!(failure.reason, "EnvironmentFailed");
+        assert!(!error.is_permanent());
+    }
+
+    #[test]
+    fn a_run_that_took_too_long_says_so() {
+        let error = PassError::from(SessionError::TimedOut {
+            after: Duration::from_mins(10),
+            stderr: "secret".into(),
+        });
+        let failure = error.failure(&Scrub::default());
+        assert_eq!((failure.reason, failure.message.as_str()), ("TimedOut", "helmfile took longer than 10m"));
+    }
+
+    #[test]
+    fn only_a_spec_can_be_permanently_wrong() {
+        let outside = || SourceFileError::Outside { field: "file", path: "../x".into() };
+        assert!(PassError::from(outside()).is_permanent());
+        assert!(PassError::from(WorkspaceError::from(outside())).is_permanent());
+        assert!(PassError::from(EnvironmentError::Malformed("1".into())).is_permanent());
+        let missing = SourceFileError::Missing { field: "file", path: "x".into() };
+        assert_eq!(PassError::from(missing).reason(), "FileNotFound");
+        assert!(!PassError::from(WorkspaceError::Busy).is_permanent());
+    }
+}

@@ -1,0 +1,139 @@
+//! Text of other programs made fit for people: no colours, no paths of this run, no credentials, bounded.
+
+use std::path::Path;
+
+use crate::redact;
+
+/// The longest message of a condition, in bytes.
+const LONGEST: usize = 1024;
+
+/// What is taken out of the tools' text, so that the same failure reads the same in every run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scrub(Vec<(String, String)>);
+
+impl Scrub {
+    /// Takes out the folders of a run: paths in `source` are shown as they are in the source, others in `root` start
+    /// with an ellipsis.
+    pub(crate) fn folders(source: &Path, root: &Path) -> Self {
+        Self(vec![
+            (format!("{}/", source.display()), String::new()),
+            (source.display().to_string(), ".".to_owned()),
+            (root.display().to_string(), "…".to_owned()),
+        ])
+    }
+
+    /// Takes them out of a text, and credentials out of its URLs.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let text = self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        redact::urls(&text).into_owned()
+    }
+}
+
+/// Makes one line of at most 1 KiB of a text.
+pub(crate) fn sentence(text: &str, scrub: &Scrub) -> String {
+    let mut out = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !out.is_empty() {
+            out.push_str(if out.ends_with([':', ',', ';']) { " " } else { "; " });
+        }
+        out.extend(line.chars().filter(|letter| !letter.is_control()));
+    }
+    let out = scrub.clean(&out);
+    if out.len() <= LONGEST {
+        return out;
+    }
+    let end = (0..=LONGEST - '…'.len_utf8()).rev().find(|index| out.is_char_boundary(*index)).unwrap_or(0);
+    format!("{}…", out.split_at(end).0)
+}
+
+/// The lines of an output without terminal colours.
+pub(crate) fn lines(output: &str) -> Vec<String> {
+    output.lines().map(without_colours).collect()
+}
+
+/// Removes escape sequences (`ESC [ … letter`) from a line.
+fn without_colours(line: &str) -> String {
+    let mut letters = line.chars();
+    let mut out = String::with_capacity(line.len());
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' {
+            // The sequence ends with its first letter after the bracket.
+            if letters.next() == Some('[') {
+                letters.find(char::is_ascii_alphabetic);
+            }
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// Chooses what of helmfile's error output goes to our log, line by line.
+///
+/// Left out are the parts of an error report that repeat others or show arguments: they may hold secrets, and a reader
+/// has the cause in the parts that stay.
+#[derive(Debug, Default)]
+pub(crate) struct LogLines {
+    scrub: Scrub,
+    skipping: bool,
+}
+
+impl LogLines {
+    /// A filter for one run.
+    pub(crate) fn new(scrub: Scrub) -> Self {
+        Self { scrub, skipping: false }
+    }
+
+    /// What to log for a line; `None` for nothing.
+    pub(crate) fn take(&mut self, line: &str) -> Option<String> {
+        let line = without_colours(line);
+        let line = line.trim_end();
+        let indented = line.starts_with(' ') || line.is_empty();
+        if !indented {
+            self.skipping = matches!(line, "PATH:" | "ARGS:" | "COMBINED OUTPUT:");
+        }
+        (!self.skipping && !line.is_empty()).then(|| self.scrub.clean(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_bounded_line() {
+        let scrub = Scrub::folders(Path::new("/c/run-1/source"), Path::new("/c/run-1"));
+        assert_eq!(sentence("a:\n  b\n\n c", &scrub), "a: b; c");
+        assert_eq!(
+            sentence("open /c/run-1/source/x.yaml in /c/run-1/tmp/y", &scrub),
+            "open x.yaml in …/tmp/y"
+        );
+        assert_eq!(sentence("get https://bob:pw@h/x", &scrub), "get https://***@h/x");
+        let long = sentence(&"ä".repeat(2000), &scrub);
+        assert!(long.len() <= 1024 && long.len() > 1018 && long.ends_with('…'), "{}", long.len());
+    }
+
+    #[test]
+    fn colours_go() {
+        assert_eq!(without_colours("\u{1b}[1;31mred\u{1b}[0m plain"), "red plain");
+        assert_eq!(without_colours("cut \u{1b}"), "cut ");
+    }
+
+    #[test]
+    fn arguments_are_not_logged() {
+        let mut filter = LogLines::default();
+        let report = "in ./h.yaml: command \"helm\" exited\n\nPATH:\n  /bin/helm\n\nARGS:\n  0: --set=password=x\n\nERROR:\n  exit status 1\n\nSTDERR:\n  Error: no\n\nCOMBINED OUTPUT:\n  password: x\nnext";
+        let logged: Vec<_> = report.lines().filter_map(|line| filter.take(line)).collect();
+        assert_eq!(
+            logged,
+            [
+                "in ./h.yaml: command \"helm\" exited",
+                "ERROR:",
+                "  exit status 1",
+                "STDERR:",
+                "  Error: no",
+                "next"
+            ]
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! One pass over one Helmfile.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    command,
+    decide::{self, Cause, Decision, Facts, Idle},
+    delivery::{Delivery, Order},
+    error::PassError,
+    inputs,
+    observer::Observer,
+    outcome::Scrub,
+    source_files,
+    status::{self, Moment, Turn},
+    subject::Subject,
+    values,
+};
+use crate::{
+    clock::{self, Clock},
+    cluster::client::Target,
+    contract::Event,
+    digest,
+    duration::GoDuration,
+    helmfile::{
+        api::{DEFAULT_SOURCE, HelmfileSpec, HelmfileStatus},
+        fetch::{Fetcher, Locator},
+    },
+    process::Guard,
+};
+
+/// Delivers helmfiles.
+pub struct Applier {
+    /// Which cluster, as whom.
+    pub target: Target,
+    /// Gets sources.
+    pub fetcher: Fetcher,
+    /// Runs programs.
+    pub guard: Guard,
+    /// Folder for workspaces and downloads.
+    pub cache: PathBuf,
+    /// The environment of this program; see [`crate::helmfile::api::names::passes`] for what helmfile sees of it.
+    pub env: BTreeMap<OsString, OsString>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The object's status from now on.
+    pub status: HelmfileStatus,
+    /// Whether the status differs from the one that the pass began with.
+    pub status_changed: bool,
+    /// What to tell people.
+    pub events: Vec<Event>,
+    /// When to look again; `None` when only a change of the object can make a difference.
+    pub again: Option<Duration>,
+    /// The pass in a word.
+    pub verdict: Verdict,
+}
+
+/// A pass in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The spec says to do nothing.
+    Suspended,
+    /// Nothing has changed, and helmfile did not run.
+    UpToDate,
+    /// What failed just now is not tried again yet.
+    BackingOff,
+    /// Helmfile ran and found nothing to do.
+    Unchanged,
+    /// Helmfile ran and changed something.
+    Changed,
+    /// Something failed.
+    Failed,
+}
+
+/// The pass was ended from outside; the object says that a delivery is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped before the end of the pass")]
+pub struct Stopped;
+
+impl Answer {
+    fn new(subject: &Subject, status: HelmfileStatus, again: Option<Duration>, verdict: Verdict) -> Self {
+        let events = status::events(&subject.status, &status);
+        let status_changed = status != subject.status;
+        Self { status, status_changed, events, again, verdict }
+    }
+
+    /// The reply of the handler contract.
+    pub fn reply(&self) -> Value {
+        let mut reply = json!({});
+        if self.status_changed {
+            reply["status"] = json!(self.status);
+        }
+        if !self.events.is_empty() {
+            reply["events"] = json!(self.events);
+        }
+        if let Some(after) = self.again {
+            // Whole seconds, upwards: a look just before something is due would be for nothing.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            reply["requeueAfter"] = json!(GoDuration::from_secs(seconds.max(1)));
+        }
+        reply
+    }
+}
+
+impl Applier {
+    /// Looks at the source, and delivers it when there is a reason to.
+    ///
+    /// Failures are told in the status; they are no errors here.
+    ///
+    /// # Errors
+    /// When `stop` was cancelled. Helmfile has ended then.
+    pub async fn pass(
+        &self,
+        subject: &Subject,
+        observer: &mut Observer,
+        stop: &CancellationToken,
+    ) -> Result<Answer, Stopped> {
+        let spec = match &subject.spec {
+            Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
+            Ok(spec) => spec,
+            Err(text) => return Ok(self.failed_early(subject, &PassError::Spec(text.clone()), observer)),
+        };
+        let delivery = match self.prepare(subject, spec, stop).await {
+            Ok(delivery) => delivery,
+            Err(_) if stop.is_cancelled() => return Err(Stopped),
+            Err(error) => return Ok(self.failed_early(subject, &error, observer)),
+        };
+        let now = self.clock.now();
+        let facts = Facts {
+            status: &subject.status,
+            generation: subject.generation,
+            revision: &delivery.revision.to_string(),
+            inputs: &delivery.inputs,
+            interval: spec.interval.0,
+            refresh: spec.refresh_interval.0,
+            now,
+        };
+        let (until, why) = match decide::decide(&facts) {
+            Decision::Apply(cause) => return self.deliver(&delivery, cause, observer).await,
+            Decision::Wait { until, why } => (until, why),
+        };
+        let (turn, verdict) = match why {
+            Idle::UpToDate => (Turn::UpToDate, Verdict::UpToDate),
+            Idle::BackingOff => (Turn::BackingOff, Verdict::BackingOff),
+        };
+        let status = status::next(&subject.status, &turn, self.moment(subject));
+        Ok(Answer::new(subject, status, Some(clock::since(until, now)), verdict))
+    }
+
+    fn moment(&self, subject: &Subject) -> Moment {
+        Moment { generation: subject.generation, now: self.clock.now() }
+    }
+
+    fn suspended(&self, subject: &Subject, spec: &HelmfileSpec) -> Answer {
+        // The source is not asked, so the question is whether the spec is still the one that was delivered.
+        let applied = subject.status.last_applied_revision.as_deref().unwrap_or_default();
+        let inputs = inputs::digest(spec, applied, &digests(&subject.values_files));
+        let delivered = subject.status.last_applied_inputs == Some(inputs);
+        let status = status::next(&subject.status, &Turn::Suspended { delivered }, self.moment(subject));
+        Answer::new(subject, status, None, Verdict::Suspended)
+    }
+
+    /// Checks all that can be checked without a cluster and a copy of the source, and asks the source for its revision.
+    async fn prepare<'a>(
+        &'a self,
+        subject: &'a Subject,
+        spec: &'a HelmfileSpec,
+        stop: &'a CancellationToken,
+    ) -> Result<Delivery<'a>, PassError> {
+        let source = spec.source.as_deref().unwrap_or(DEFAULT_SOURCE);
+        let locator = Locator::parse(source, spec.version.as_deref(), &subject.base)?;
+        command::check_envvars(&spec.envvars)?;
+        let helmfile = source_files::name_of_helmfile(spec.file.as_deref(), locator.file())?;
+        let layers = values::layers(spec, &subject.values_files)?;
+        let revision = self.fetcher.resolve(&locator, stop).await?;
+        let inputs = inputs::digest(spec, &revision.to_string(), &digests(&subject.values_files));
+        Ok(Delivery {
+            applier: self,
+            subject,
+            spec,
+            order: Order { locator, helmfile, layers },
+            revision,
+            inputs,
+            stop,
+        })
+    }
+
+    /// A failure before there is anything to deliver.
+    fn failed_early(&self, subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
+        let (failure, permanent) = (error.failure(&Scrub::default()), error.is_permanent());
+        observer.line(&failure.message);
+        let turn = Turn::Failed { failure, permanent, started: false };
+        let status = status::next(&subject.status, &turn, self.moment(subject));
+        let again = (!permanent).then(|| decide::backoff(status.failures));
+        Answer::new(subject, status, again, Verdict::Failed)
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery<'_>,
+        cause: Cause,
+        observer: &mut Observer,
+    ) -> Result<Answer, Stopped> {
+        let Delivery { subject, spec, .. } = delivery;
+        let revision = delivery.revision.to_string();
+        let attempt = delivery.attempt(&revision);
+        let started = status::next(&subject.status, &Turn::Started(attempt, cause), self.moment(subject));
+        observer.line(&format!(
+            "delivering {} of {}: {cause}",
+            status::short(&revision),
+            delivery.order.locator
+        ));
+        if cause != Cause::Refresh {
+            observer.publish(&started).await;
+        }
+        let (turn, verdict) = match delivery.run(observer).await {
+            Ok(ran) => {
+                let verdict = if ran.changed { Verdict::Changed } else { Verdict::Unchanged };
+                (Turn::Delivered { attempt, changed: ran.changed, inventory: ran.inventory }, verdict)
+            }
+            Err(_) if delivery.stop.is_cancelled() => return Err(Stopped),
+            Err(error) => {
+                let failure = error.failure(&Scrub::default());
+                observer.line(&failure.message);
+                (Turn::Failed { failure, permanent: error.is_permanent(), started: true }, Verdict::Failed)
+            }
+        };
+        let status = status::next(&started, &turn, self.moment(subject));
+        // After a failure another revision of the source, which may be the fix, is not kept waiting.
+        let retry = (verdict == Verdict::Failed).then(|| decide::backoff(status.failures));
+        let again = retry.unwrap_or(Duration::MAX).min(spec.interval.0);
+        Ok(Answer::new(subject, status, Some(again), verdict))
+    }
+}
+
+/// Digests of files of this machine. One that can't be read counts as empty here, and is told when it is needed.
+fn digests(files: &[PathBuf]) -> Vec<String> {
+    let digest = |file: &PathBuf| digest::sha256_hex(&fs::read::<&Path>(file).unwrap_or_default());
+    files.iter().map(digest).collect()
+}
