@@ -20,7 +20,13 @@ struct Figure {
 
 impl Report {
     /// A percentile (0 to 100) of samples; their spread goes with it.
-    pub(crate) fn percentile(&mut self, name: &'static str, unit: &'static str, percent: usize, samples: &[f64]) {
+    pub(crate) fn percentile(
+        &mut self,
+        name: &'static str,
+        unit: &'static str,
+        percent: usize,
+        samples: &[f64],
+    ) {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let index = (sorted.len() - 1) * percent / 100;

@@ -86,11 +86,11 @@ mod tests {
 
     #[test]
     fn an_alias_bomb_is_refused() {
-        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..9 {
-            let refs = vec![format!("*a{}", level - 1); 9].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{refs}]\n"));
-        }
+        let level = |level: usize| {
+            format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", "))
+        };
+        let text =
+            "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned() + &(1..9).map(level).collect::<String>();
         assert!(documents(&text).is_err());
     }
 }

@@ -2,6 +2,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use std::num::NonZeroU32;
+
 use super::*;
 
 const BASE: &str = "/base/folder";

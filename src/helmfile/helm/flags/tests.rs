@@ -1,4 +1,7 @@
+use std::{collections::BTreeMap, ffi::OsString};
+
 use super::{table::FLAGS, *};
+use crate::helmfile::helm::plugin::{DryRun, OldValues, UpgradeArgs};
 
 fn read(args: &str, env: &[(&str, &str)]) -> Result<UpgradeArgs, FlagError> {
     let args: Vec<OsString> = args.split_whitespace().map(Into::into).collect();
