@@ -77,7 +77,11 @@ pub fn main() -> Exit {
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
         Command::Config(args) => config::main(&args),
-        Command::Helm(args) => helm::main(&args),
+        // In Helm's own words: helmfile, and our reading of it, look for its `Error:`.
+        Command::Helm(args) => helm::main(&args).or_else(|error| {
+            report::note(&format!("Error: {error:#}"));
+            Ok(Exit::Failed)
+        }),
         Command::Version => report::print(&format!("helmfile-operator {}\n", env!("CARGO_PKG_VERSION"))),
     };
     result.unwrap_or_else(|error| report::failed(&error))

@@ -6,7 +6,9 @@
 mod support;
 
 mod bad_handlers;
+mod bad_helmfiles;
 mod control_plane;
+mod delivery;
 mod diff_plugin;
 mod engine;
 mod outage;

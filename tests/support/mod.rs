@@ -10,6 +10,7 @@ pub mod control_plane;
 pub mod git;
 pub mod git_https;
 pub mod git_ssh;
+pub mod helmfiles;
 pub mod kubectl;
 pub mod operator;
 pub mod processes;

@@ -74,12 +74,20 @@ impl<'a> Scene<'a> {
     }
 
     /// Applies an object as a user would, and returns it.
-    pub async fn apply(&self, mut manifest: Value) -> Value {
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    pub async fn apply(&self, manifest: Value) -> Value {
+        self.try_apply(manifest).await.unwrap()
+    }
+
+    /// Applies an object as a user would; the error is the API server's sentence.
+    pub async fn try_apply(&self, mut manifest: Value) -> Result<Value, String> {
         manifest["metadata"]["namespace"] = self.namespace.clone().into();
         let api = self.api(&Gvk::of(&manifest).unwrap()).await;
         let params = PatchParams::apply("a-user").force();
-        let applied = api.patch(object::name(&manifest), &params, &Patch::Apply(&manifest)).await.unwrap();
-        serde_json::to_value(applied).unwrap()
+        let applied = api.patch(object::name(&manifest), &params, &Patch::Apply(&manifest)).await;
+        applied.map(|applied| serde_json::to_value(applied).unwrap()).map_err(|error| error.to_string())
     }
 
     /// Waits for the operator to have registered `Hello`, then makes one.
