@@ -73,8 +73,8 @@ const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Delivery<'_> {
     /// For the status.
-    pub(crate) fn attempt<'s>(&'s self, revision: &'s str) -> Attempt<'s> {
-        Attempt { revision, inputs: &self.inputs }
+    pub(crate) fn attempt(&self) -> Attempt<'_> {
+        Attempt { revision: self.revision.as_str(), inputs: &self.inputs }
     }
 
     /// Runs helmfile.
@@ -91,8 +91,12 @@ impl Delivery<'_> {
         let scrub = Scrub::folders(&layout.source(), layout.root());
         let file = source_files::find_helmfile(&layout.source(), self.order.helmfile.as_deref())?;
         let call = Call { helmfile: &file, spec: self.spec, values: &values };
-        let revision = self.revision.to_string();
-        let identity = Identity { name: &self.subject.name, namespace: &namespace, revision: &revision };
+        let identity = Identity {
+            name: &self.subject.name,
+            namespace: &namespace,
+            branch: self.revision.name(),
+            revision: self.revision.id(),
+        };
         let env = command::environment(env, &self.spec.envvars, layout, identity);
         let helmfile = Helmfile { guard, program, env, folder: layout.source() };
         let mut filter = LogLines::new(scrub.clone());
