@@ -1,11 +1,8 @@
 //! `apply`: delivers one helmfile, as a handler of the engine or by itself.
 
 use std::{
-    collections::BTreeMap,
-    env,
-    ffi::{OsStr, OsString},
-    fmt::Write as _,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    ffi::OsStr,
+    io::{self, IsTerminal as _, Read as _},
     path::PathBuf,
     time::Duration,
 };
@@ -13,6 +10,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use tokio_util::sync::CancellationToken;
 
+use super::{report, world};
 use crate::{
     clock::Clock,
     cluster::client::Target,
@@ -24,7 +22,6 @@ use crate::{
         applier::{self, Answer, Applier, Observer, Stopped, Subject, Verdict},
         fetch::Fetcher,
     },
-    process::Guard,
     shutdown::Signals,
 };
 
@@ -73,6 +70,9 @@ pub(super) struct ApplyArgs {
     /// Kubeconfig [default: `$KUBECONFIG`, `~/.kube/config` or the pod's service account]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// Folder for sources and downloads [default: `~/.cache/helmfile-operator`]
     #[arg(long, value_name = "FOLDER", env = "HELMFILE_OPERATOR_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
@@ -81,36 +81,26 @@ pub(super) struct ApplyArgs {
     ssh_dir: Option<PathBuf>,
 }
 
-/// How long fetching a source may take.
+/// How long fetching a source may take, and how long a loop pauses that has nothing to wait for.
 const FETCH_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs the command.
-pub(super) fn main(args: ApplyArgs) -> Exit {
-    match run(args) {
-        Ok(exit) => exit,
-        Err(error) => {
-            tell(&format!("{error:#}"));
-            Exit::Failed
-        }
-    }
-}
-
-fn run(args: ApplyArgs) -> anyhow::Result<Exit> {
+pub(super) fn main(args: &ApplyArgs) -> anyhow::Result<Exit> {
     if args.source.is_none() && io::stdin().is_terminal() {
-        tell("give --source, or the state of a Helmfile on standard input");
+        report::note("give --source, or the state of a Helmfile on standard input");
         return Ok(Exit::Usage);
     }
     let work = Work::of(args)?;
-    let runtime = tokio::runtime::Runtime::new().context("failed to start")?;
-    runtime.block_on(async {
+    world::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         let signals = Signals::install().context("failed to listen for signals")?;
-        Ok(match signals.drain(stop.clone(), work.run(&stop)).await {
+        match signals.drain(stop.clone(), work.run(&stop)).await {
             // What was finished in spite of the signal counts.
-            (Some(Ok(exit)), _) => exit,
-            (_, Some(signal)) => signal,
-            (Some(Err(Stopped)) | None, None) => Exit::Failed,
-        })
+            (Some(Ok(exit)), _) => Ok(exit),
+            (_, Some(signal)) => Ok(signal),
+            (Some(Err(error)), None) => Err(error),
+            (None, None) => Ok(Exit::Failed),
+        }
     })
 }
 
@@ -129,22 +119,23 @@ enum Mode {
 }
 
 impl Work {
-    fn of(args: ApplyArgs) -> anyhow::Result<Self> {
-        let env: BTreeMap<OsString, OsString> = env::vars_os().collect();
-        let home = env.get(OsStr::new("HOME")).filter(|home| !home.is_empty()).map(PathBuf::from);
-        let xdg = env.get(OsStr::new("XDG_CACHE_HOME")).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let caches = || xdg.or_else(|| home.as_ref().map(|home| home.join(".cache")));
+    fn of(args: &ApplyArgs) -> anyhow::Result<Self> {
+        let env = world::environment();
+        let folder =
+            |name: &str| env.get(OsStr::new(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let caches = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
         let cache = args.cache_dir.clone().or_else(|| Some(caches()?.join("helmfile-operator")));
         let cache =
             cache.ok_or_else(|| anyhow!("found no place for a cache: give --cache-dir, or set HOME"))?;
-        // Programs run in other folders, where a relative path would mean something else.
-        let cache =
-            std::path::absolute(&cache).with_context(|| format!("bad cache folder `{}`", cache.display()))?;
-        let ssh = home.map(|home| home.join(".ssh")).filter(|folder| folder.is_dir());
-        let guard = Guard::new(env::current_exe().context("failed to find this program's own file")?);
-        let here = env::current_dir().context("failed to find the current folder")?;
-        let progress =
-            env.get(OsStr::new("HOOK_PROGRESS")).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let cache = world::absolute(&cache)?;
+        let ssh = folder("HOME").map(|home| home.join(".ssh")).filter(|ssh| ssh.is_dir());
+        let here = std::env::current_dir().context("failed to find the current folder")?;
+        let guard = world::guard()?;
+        let (mode, subject, progress) = match (&args.source, args.interval) {
+            (None, _) => (Mode::Handler, handed_over(here)?, folder("HOOK_PROGRESS")),
+            (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, ordered(args, here), None),
+            (Some(_), Some(_)) => (Mode::Forever, ordered(args, here), None),
+        };
         let fetcher = Fetcher {
             cache: cache.join("sources"),
             guard: guard.clone(),
@@ -152,31 +143,25 @@ impl Work {
             ssh: args.ssh_dir.clone().or(ssh),
             timeout: FETCH_TIMEOUT,
         };
-        let target = Target { kubeconfig: args.kubeconfig.clone(), context: None };
+        let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
         let applier = Applier { target, fetcher, guard, cache, env, clock: Clock::System };
-        let (mode, progress) = match (&args.source, args.interval) {
-            (None, _) => (Mode::Handler, progress),
-            (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, None),
-            (Some(_), Some(_)) => (Mode::Forever, None),
-        };
-        let subject = if args.source.is_some() { ordered(args, here) } else { handed_over(here)? };
-        Ok(Self { applier, subject, observer: Observer::new(progress, tell), mode })
+        Ok(Self { applier, subject, observer: Observer::new(progress, report::note), mode })
     }
 
-    async fn run(mut self, stop: &CancellationToken) -> Result<Exit, Stopped> {
+    async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Exit> {
         loop {
             let answer = self.applier.pass(&self.subject, &mut self.observer, stop).await?;
             match self.mode {
-                Mode::Handler => return Ok(print(&answer.reply().to_string())),
-                Mode::Once { detailed } => return Ok(conclude(&answer, detailed)),
+                Mode::Handler => return report::print(&format!("{}\n", answer.reply())),
+                Mode::Once { detailed } => return conclude(&answer, detailed),
+                Mode::Forever if answer.status_changed => {
+                    report::print(&format!("{}\n", message(&answer)))?;
+                }
                 Mode::Forever => {}
-            }
-            if answer.status_changed {
-                print(&message(&answer));
             }
             self.subject.status = answer.status;
             tokio::select! {
-                () = stop.cancelled() => return Err(Stopped),
+                () = stop.cancelled() => return Err(Stopped.into()),
                 () = tokio::time::sleep(answer.again.unwrap_or(FETCH_TIMEOUT)) => {}
             }
         }
@@ -193,45 +178,39 @@ fn handed_over(base: PathBuf) -> anyhow::Result<Subject> {
 }
 
 /// What the command line orders.
-fn ordered(args: ApplyArgs, base: PathBuf) -> Subject {
+fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
     let defaults = HelmfileSpec::default();
-    let mut identity = format!("{:?} {:?}", args.kubeconfig, args.namespace);
-    for part in [&args.source, &args.version, &args.file] {
-        // Writing to a String cannot fail.
-        let _infallible = write!(identity, " {part:?}");
-    }
     let spec = HelmfileSpec {
-        source: args.source,
-        version: args.version,
-        file: args.file,
-        environment: args.environment,
-        selector: args.selector,
+        source: args.source.clone(),
+        version: args.version.clone(),
+        file: args.file.clone(),
+        environment: args.environment.clone(),
+        selector: args.selector.clone(),
         interval: args.interval.unwrap_or(defaults.interval),
         refresh_interval: args.refresh_interval.unwrap_or(defaults.refresh_interval),
         timeout: args.timeout.unwrap_or(defaults.timeout),
         ..defaults
     };
+    let place = (&args.kubeconfig, &args.context, &args.namespace);
     Subject {
-        key: applier::key(&identity),
+        key: applier::key(&format!("{place:?} {:?} {:?} {:?}", spec.source, spec.version, spec.file)),
         name: "helmfile".to_owned(),
-        namespace: args.namespace,
+        namespace: args.namespace.clone(),
         generation: 1,
         spec: Ok(spec),
         status: HelmfileStatus::default(),
         base,
-        values_files: args.values,
+        values_files: args.values.clone(),
     }
 }
 
-fn conclude(answer: &Answer, detailed: bool) -> Exit {
-    match answer.verdict {
+fn conclude(answer: &Answer, detailed: bool) -> anyhow::Result<Exit> {
+    if answer.verdict == Verdict::Failed {
         // The message is in the log already.
-        Verdict::Failed => Exit::Failed,
-        verdict => {
-            let told = print(&message(answer));
-            if detailed && verdict == Verdict::Changed && told == Exit::Done { Exit::Changed } else { told }
-        }
+        return Ok(Exit::Failed);
     }
+    report::print(&format!("{}\n", message(answer)))?;
+    Ok(if detailed && answer.verdict == Verdict::Changed { Exit::Changed } else { Exit::Done })
 }
 
 /// What the status says, in a sentence.
@@ -239,18 +218,6 @@ fn message(answer: &Answer) -> String {
     let ready = api::get(&answer.status.conditions, names::READY);
     let text = ready.map(|ready| ready.message.clone()).unwrap_or_default();
     if answer.verdict == Verdict::Unchanged { format!("{text}, nothing changed") } else { text }
-}
-
-fn print(line: &str) -> Exit {
-    match writeln!(io::stdout(), "{line}") {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Failed,
-    }
-}
-
-fn tell(line: &str) {
-    // Without a place for messages the exit status has to do.
-    let _nobody_listens = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]
@@ -273,7 +240,7 @@ mod tests {
     fn flags_become_a_spec() {
         let line =
             "apply --source ./x --version v1 -e prod -l a=b -l c=d --values v.yaml --interval 30s -n shop";
-        let subject = ordered(parse(line).unwrap(), "/here".into());
+        let subject = ordered(&parse(line).unwrap(), "/here".into());
         let spec = subject.spec.unwrap();
         assert_eq!((spec.source.as_deref(), spec.version.as_deref()), (Some("./x"), Some("v1")));
         assert_eq!((spec.environment.as_deref(), spec.selector.len()), (Some("prod"), 2));

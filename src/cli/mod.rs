@@ -72,7 +72,7 @@ pub fn main() -> Exit {
     let _installed_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
         Command::Run(args) => run::main(&args),
-        Command::Apply(args) => Ok(apply::main(args)),
+        Command::Apply(args) => apply::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),

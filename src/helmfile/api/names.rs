@@ -19,8 +19,6 @@ pub mod reason {
     pub const SUSPENDED: &str = "Suspended";
     /// The spec cannot be read or contradicts itself.
     pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// The source makes no sense.
-    pub const URL_INVALID: &str = "URLInvalid";
     /// The spec's `envvars` hold a name that is refused.
     pub const ENVIRONMENT_REFUSED: &str = "EnvironmentVariableRefused";
     /// A helmfile, or a file that it names, is not where it should be.

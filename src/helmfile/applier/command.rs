@@ -77,7 +77,9 @@ pub(crate) struct Identity<'a> {
     pub name: &'a str,
     /// Its namespace.
     pub namespace: &'a str,
-    /// The revision, as in the status.
+    /// Branch or tag of the revision.
+    pub branch: Option<&'a str>,
+    /// The revision's digest, for a Git source the commit's.
     pub revision: &'a str,
 }
 
@@ -152,12 +154,11 @@ pub(crate) fn environment(
         ("KUBECONFIG", layout.kubeconfig()),
     ];
     env.extend(folders.into_iter().map(|(name, path)| (name.into(), path.into_os_string())));
-    let (branch, digest) = parts(identity.revision);
     let texts = [
         (names::ENV_NAME, identity.name),
         (names::ENV_NAMESPACE, identity.namespace),
-        (names::ENV_REVISION, digest),
-        (names::ENV_BRANCH, branch),
+        (names::ENV_REVISION, identity.revision),
+        (names::ENV_BRANCH, identity.branch.unwrap_or_default()),
         // Plain, unchanging output, without questions or looks at the internet for a newer helmfile.
         ("NO_COLOR", "1"),
         ("HELMFILE_DISABLE_RUNNER_UNIQUE_ID", "1"),
@@ -166,12 +167,6 @@ pub(crate) fn environment(
     ];
     env.extend(texts.into_iter().map(|(name, value)| (name.into(), value.into())));
     env
-}
-
-/// Branch or tag and digest of a revision: `main@sha1:abc` is (`main`, `abc`), `sha256:abc` is without one.
-fn parts(revision: &str) -> (&str, &str) {
-    let (branch, digest) = revision.rsplit_once('@').unwrap_or(("", revision));
-    (branch, digest.split_once(':').map_or(digest, |(_, hex)| hex))
 }
 
 #[cfg(test)]
@@ -225,7 +220,7 @@ mod tests {
         let envvars = [("AWS_REGION", "us"), ("TIER", "front"), ("NO_COLOR", "0")]
             .map(|(n, v)| (n.to_owned(), v.to_owned()));
         let layout = Layout::new("/run/1", "/cache/x");
-        let identity = Identity { name: "web", namespace: "shop", revision: "main@sha1:abc" };
+        let identity = Identity { name: "web", namespace: "shop", branch: Some("main"), revision: "abc" };
         let env = environment(&ambient, &envvars.into(), &layout, identity);
         let get = |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str());
         assert_eq!(get("PATH"), Some("/bin"));
@@ -249,14 +244,6 @@ mod tests {
         ] {
             assert!(get(private).unwrap().starts_with("/run/1/"), "{private}");
         }
-    }
-
-    #[test]
-    fn revisions_come_apart() {
-        assert_eq!(parts("main@sha1:abc"), ("main", "abc"));
-        assert_eq!(parts("user@feature@sha1:abc"), ("user@feature", "abc"));
-        assert_eq!(parts("sha256:abc"), ("", "abc"));
-        assert_eq!(parts("odd"), ("", "odd"));
     }
 
     #[test]

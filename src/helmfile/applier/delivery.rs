@@ -73,26 +73,31 @@ const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Delivery<'_> {
     /// For the status.
-    pub(crate) fn attempt<'s>(&'s self, revision: &'s str) -> Attempt<'s> {
-        Attempt { revision, inputs: &self.inputs }
+    pub(crate) fn attempt(&self) -> Attempt<'_> {
+        Attempt { revision: self.revision.as_str(), inputs: &self.inputs }
     }
 
     /// Runs helmfile.
     pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, PassError> {
-        let Applier { target, fetcher, guard, env, .. } = self.applier;
+        let Applier { target, guard, env, .. } = self.applier;
         let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
         let program = process::resolve("helmfile", path, &self.subject.base)?;
         process::resolve("helm", path, &self.subject.base)?;
         let connection = client::connect(target).await?;
         let namespace = self.subject.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
+        let fetcher = self.applier.fetcher_for(self.spec);
         let source = fetcher.fetch(&self.order.locator, &self.revision, self.stop).await?;
         let (workspace, values) = self.workspace(source, &connection, &namespace).await?;
         let layout = workspace.layout();
         let scrub = Scrub::folders(&layout.source(), layout.root());
         let file = source_files::find_helmfile(&layout.source(), self.order.helmfile.as_deref())?;
         let call = Call { helmfile: &file, spec: self.spec, values: &values };
-        let revision = self.revision.to_string();
-        let identity = Identity { name: &self.subject.name, namespace: &namespace, revision: &revision };
+        let identity = Identity {
+            name: &self.subject.name,
+            namespace: &namespace,
+            branch: self.revision.name(),
+            revision: self.revision.id(),
+        };
         let env = command::environment(env, &self.spec.envvars, layout, identity);
         let helmfile = Helmfile { guard, program, env, folder: layout.source() };
         let mut filter = LogLines::new(scrub.clone());

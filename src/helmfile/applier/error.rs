@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cluster::client::ConnectError,
+    duration::GoDuration,
     helmfile::{
         api::names::reason,
         fetch::{FetchError, LocatorError},
@@ -42,9 +43,12 @@ pub(crate) enum PassError {
     /// No helmfile.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// Helmfile was interrupted.
+    #[error("helmfile took longer than the timeout of {0} and was interrupted")]
+    TimedOut(GoDuration),
     /// Helmfile did not run to its end.
     #[error("helmfile {0}")]
-    Run(#[from] SessionError),
+    Run(SessionError),
     /// Helmfile ran, and failed.
     #[error("{}", .0.message)]
     Helmfile(Failure),
@@ -53,12 +57,21 @@ pub(crate) enum PassError {
     Crashed,
 }
 
+impl From<SessionError> for PassError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::TimedOut { after, .. } => Self::TimedOut(GoDuration(after)),
+            other => Self::Run(other),
+        }
+    }
+}
+
 impl PassError {
     /// The reason for a condition.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Spec(_) => reason::INVALID_SPEC,
-            Self::Locator(_) => reason::URL_INVALID,
+            Self::Locator(error) => error.reason(),
             Self::Environment(_) => reason::ENVIRONMENT_REFUSED,
             Self::SourceFile(error) | Self::Workspace(WorkspaceError::SourceFile(error)) => match error {
                 _ if error.is_permanent() => reason::INVALID_SPEC,
@@ -70,7 +83,7 @@ impl PassError {
             Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
             Self::Workspace(_) | Self::Crashed => reason::ENVIRONMENT_FAILED,
             Self::Program(_) => reason::PROGRAM_NOT_FOUND,
-            Self::Run(SessionError::TimedOut { .. }) => reason::TIMED_OUT,
+            Self::TimedOut(_) => reason::TIMED_OUT,
             Self::Run(_) => reason::FAILED,
             Self::Helmfile(failure) => failure.reason,
         }
@@ -79,7 +92,9 @@ impl PassError {
     /// Whether only another spec can help, so that trying again is pointless.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
-            Self::Spec(_) | Self::Locator(_) | Self::Environment(_) => true,
+            Self::Spec(_) | Self::Locator(_) | Self::Environment(_) | Self::Fetch(FetchError::Locator(_)) => {
+                true
+            }
             Self::SourceFile(error) | Self::Workspace(WorkspaceError::SourceFile(error)) => {
                 error.is_permanent()
             }
@@ -130,7 +145,10 @@ mod tests {
             stderr: "secret".into(),
         });
         let failure = error.failure(&Scrub::default());
-        assert_eq!((failure.reason, failure.message.as_str()), ("TimedOut", "helmfile took longer than 10m"));
+        assert_eq!(
+            (failure.reason, failure.message.as_str()),
+            ("TimedOut", "helmfile took longer than the timeout of 10m and was interrupted")
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!
 //! Pure, and tested as tables: `decide`, `inputs`, `values`, `command`, `outcome`, `status`.
 
+mod answer;
 mod command;
 mod decide;
 mod delivery;
@@ -30,6 +31,7 @@ mod tree;
 mod values;
 mod workspace;
 
+pub use answer::{Answer, Stopped, Verdict};
 pub use observer::Observer;
-pub use pass::{Answer, Applier, Stopped, Verdict};
+pub use pass::Applier;
 pub use subject::{Subject, key};

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::{Answer, Stopped, Verdict},
     command,
     decide::{self, Cause, Decision, Facts, Idle},
     delivery::{Delivery, Order},
@@ -27,11 +27,9 @@ use super::{
 use crate::{
     clock::{self, Clock},
     cluster::client::Target,
-    contract::Event,
     digest,
-    duration::GoDuration,
     helmfile::{
-        api::{DEFAULT_SOURCE, HelmfileSpec, HelmfileStatus},
+        api::{DEFAULT_SOURCE, HelmfileSpec},
         fetch::{Fetcher, Locator},
     },
     process::Guard,
@@ -51,68 +49,6 @@ pub struct Applier {
     pub env: BTreeMap<OsString, OsString>,
     /// The time.
     pub clock: Clock,
-}
-
-/// What a pass came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The object's status from now on.
-    pub status: HelmfileStatus,
-    /// Whether the status differs from the one that the pass began with.
-    pub status_changed: bool,
-    /// What to tell people.
-    pub events: Vec<Event>,
-    /// When to look again; `None` when only a change of the object can make a difference.
-    pub again: Option<Duration>,
-    /// The pass in a word.
-    pub verdict: Verdict,
-}
-
-/// A pass in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The spec says to do nothing.
-    Suspended,
-    /// Nothing has changed, and helmfile did not run.
-    UpToDate,
-    /// What failed just now is not tried again yet.
-    BackingOff,
-    /// Helmfile ran and found nothing to do.
-    Unchanged,
-    /// Helmfile ran and changed something.
-    Changed,
-    /// Something failed.
-    Failed,
-}
-
-/// The pass was ended from outside; the object says that a delivery is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("stopped before the end of the pass")]
-pub struct Stopped;
-
-impl Answer {
-    fn new(subject: &Subject, status: HelmfileStatus, again: Option<Duration>, verdict: Verdict) -> Self {
-        let events = status::events(&subject.status, &status);
-        let status_changed = status != subject.status;
-        Self { status, status_changed, events, again, verdict }
-    }
-
-    /// The reply of the handler contract.
-    pub fn reply(&self) -> Value {
-        let mut reply = json!({});
-        if self.status_changed {
-            reply["status"] = json!(self.status);
-        }
-        if !self.events.is_empty() {
-            reply["events"] = json!(self.events);
-        }
-        if let Some(after) = self.again {
-            // Whole seconds, upwards: a look just before something is due would be for nothing.
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            reply["requeueAfter"] = json!(GoDuration::from_secs(seconds.max(1)));
-        }
-        reply
-    }
 }
 
 impl Applier {
@@ -142,7 +78,7 @@ impl Applier {
         let facts = Facts {
             status: &subject.status,
             generation: subject.generation,
-            revision: &delivery.revision.to_string(),
+            revision: delivery.revision.as_str(),
             inputs: &delivery.inputs,
             interval: spec.interval.0,
             refresh: spec.refresh_interval.0,
@@ -185,8 +121,9 @@ impl Applier {
         command::check_envvars(&spec.envvars)?;
         let helmfile = source_files::name_of_helmfile(spec.file.as_deref(), locator.file())?;
         let layers = values::layers(spec, &subject.values_files)?;
-        let revision = self.fetcher.resolve(&locator, stop).await?;
-        let inputs = inputs::digest(spec, &revision.to_string(), &digests(&subject.values_files));
+        let fetcher = self.fetcher_for(spec);
+        let revision = fetcher.resolve(&locator, stop).await?;
+        let inputs = inputs::digest(spec, revision.as_str(), &digests(&subject.values_files));
         Ok(Delivery {
             applier: self,
             subject,
@@ -196,6 +133,11 @@ impl Applier {
             inputs,
             stop,
         })
+    }
+
+    /// Gets sources in no more time than the whole pass may take.
+    pub(super) fn fetcher_for(&self, spec: &HelmfileSpec) -> Fetcher {
+        Fetcher { timeout: self.fetcher.timeout.min(spec.timeout.0), ..self.fetcher.clone() }
     }
 
     /// A failure before there is anything to deliver.
@@ -215,12 +157,11 @@ impl Applier {
         observer: &mut Observer,
     ) -> Result<Answer, Stopped> {
         let Delivery { subject, spec, .. } = delivery;
-        let revision = delivery.revision.to_string();
-        let attempt = delivery.attempt(&revision);
+        let attempt = delivery.attempt();
         let started = status::next(&subject.status, &Turn::Started(attempt, cause), self.moment(subject));
         observer.line(&format!(
             "delivering {} of {}: {cause}",
-            status::short(&revision),
+            status::short(attempt.revision),
             delivery.order.locator
         ));
         if cause != Cause::Refresh {
@@ -251,3 +192,7 @@ fn digests(files: &[PathBuf]) -> Vec<String> {
     let digest = |file: &PathBuf| digest::sha256_hex(&fs::read::<&Path>(file).unwrap_or_default());
     files.iter().map(digest).collect()
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

@@ -1,7 +1,17 @@
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::helmfile::api::{InventoryRelease, check};
+use crate::{
+    contract::EventType,
+    helmfile::{
+        api::{
+            ConditionStatus, HelmfileStatus, Inventory, InventoryRelease, check, get, is_true,
+            names::{READY, RECONCILING, STALLED, reason},
+        },
+        applier::{decide::Cause, outcome::Failure},
+    },
+};
 
 const ONE: Attempt<'_> =
     Attempt { revision: "main@sha1:1111111111111111111111111111111111111111", inputs: "i1" };

@@ -1,0 +1,176 @@
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::helmfile::api::{HelmfileStatus, Inventory, get, is_true, names};
+
+/// An applier without any program, in a folder that has the source `app`.
+struct Scene {
+    folder: tempfile::TempDir,
+    applier: Applier,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("app")).unwrap();
+        fs::write(folder.path().join("app/helmfile.yaml"), "releases: []\n").unwrap();
+        let guard = Guard::new("/nonexistent");
+        let fetcher = Fetcher {
+            cache: folder.path().join("cache/sources"),
+            guard: guard.clone(),
+            env: BTreeMap::new(),
+            ssh: None,
+            timeout: Duration::from_secs(10),
+        };
+        let applier = Applier {
+            target: Target { kubeconfig: Some(folder.path().join("kubeconfig")), context: None },
+            fetcher,
+            guard,
+            cache: folder.path().join("cache"),
+            env: [("PATH".into(), folder.path().join("bin").into())].into(),
+            clock: Clock::Fixed(Timestamp::from_second(100_000).unwrap()),
+        };
+        Self { folder, applier, lines: Arc::default() }
+    }
+
+    fn subject(&self, spec: &Value, status: &HelmfileStatus) -> Subject {
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "shop", "generation": 1}, "spec": spec, "status": status
+        });
+        Subject::of(&object, self.folder.path().to_owned())
+    }
+
+    async fn pass(&self, subject: &Subject) -> Result<Answer, Stopped> {
+        let lines = Arc::clone(&self.lines);
+        let mut observer = Observer::new(None, move |line| lines.lock().unwrap().push(line.to_owned()));
+        self.applier.pass(subject, &mut observer, &CancellationToken::new()).await
+    }
+
+    /// A status as it is after the delivery of what `spec` asks for now.
+    async fn delivered(&self, spec: &Value) -> HelmfileStatus {
+        let subject = self.subject(spec, &HelmfileStatus::default());
+        let stop = CancellationToken::new();
+        let delivery = self.applier.prepare(&subject, subject.spec.as_ref().unwrap(), &stop).await.unwrap();
+        let turn =
+            Turn::Delivered { attempt: delivery.attempt(), changed: true, inventory: Inventory::default() };
+        let started = Turn::Started(delivery.attempt(), Cause::First);
+        let moment = self.applier.moment(&subject);
+        status::next(&status::next(&subject.status, &started, moment), &turn, moment)
+    }
+}
+
+fn ready(answer: &Answer) -> (&str, &str) {
+    let ready = get(&answer.status.conditions, names::READY).unwrap();
+    (&ready.reason, &ready.message)
+}
+
+#[tokio::test]
+async fn nothing_is_started_when_nothing_changed() {
+    let scene = Scene::new();
+    let status = scene.delivered(&json!({"source": "./app"})).await;
+    let answer = scene.pass(&scene.subject(&json!({"source": "./app"}), &status)).await.unwrap();
+    assert_eq!((answer.verdict, answer.status_changed), (Verdict::UpToDate, false));
+    assert_eq!(answer.reply(), json!({"requeueAfter": "1m"}));
+    assert!(scene.lines.lock().unwrap().is_empty());
+    // What does not reach helmfile does not count; what does, does.
+    let same =
+        scene.pass(&scene.subject(&json!({"source": "./app", "interval": "30s"}), &status)).await.unwrap();
+    assert_eq!((same.verdict, same.again), (Verdict::UpToDate, Some(Duration::from_secs(30))));
+    let other =
+        scene.pass(&scene.subject(&json!({"source": "./app", "values": {"a": 1}}), &status)).await.unwrap();
+    assert_eq!(other.verdict, Verdict::Failed, "it was tried, but there is no helmfile on PATH");
+    fs::write(scene.folder.path().join("app/new.yaml"), "").unwrap();
+    let newer = scene.pass(&scene.subject(&json!({"source": "./app"}), &status)).await.unwrap();
+    assert_eq!(newer.verdict, Verdict::Failed);
+}
+
+#[tokio::test]
+async fn a_missing_program_is_said_clearly_and_tried_again() {
+    let scene = Scene::new();
+    let subject = scene.subject(&json!({"source": "./app"}), &HelmfileStatus::default());
+    let answer = scene.pass(&subject).await.unwrap();
+    let words = "`helmfile` is not on PATH; install it, or give the full path";
+    assert_eq!(ready(&answer), ("ProgramNotFound", words));
+    assert_eq!((answer.again, answer.status.failures), (Some(Duration::from_secs(5)), 1));
+    assert_eq!(answer.events.len(), 1);
+    let lines = scene.lines.lock().unwrap();
+    assert!(
+        lines[0].starts_with("delivering sha256:") && lines[0].ends_with("/app: first delivery"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1], words);
+}
+
+#[tokio::test]
+async fn what_can_never_work_is_stalled_and_not_tried_again() {
+    let scene = Scene::new();
+    for (spec, reason, words) in [
+        (
+            json!({"source": "./app", "interval": "soon"}),
+            "InvalidSpec",
+            "the spec cannot be read: `soon` is not a duration",
+        ),
+        (json!({"source": "gopher::x"}), "URLInvalid", ""),
+        (
+            json!({"source": "./app", "envvars": {"PATH": "x"}}),
+            "EnvironmentVariableRefused",
+            "envvars may not set `PATH`",
+        ),
+        (json!({"source": "./app", "file": "../x"}), "InvalidSpec", "`../x` in file leads out of the source"),
+        (
+            json!({"source": "./app", "valuesFiles": ["/etc/passwd"]}),
+            "InvalidSpec",
+            "`/etc/passwd` in valuesFiles",
+        ),
+    ] {
+        let answer = scene.pass(&scene.subject(&spec, &HelmfileStatus::default())).await.unwrap();
+        assert_eq!(ready(&answer).0, reason, "{spec}");
+        assert!(ready(&answer).1.starts_with(words), "{:?}", ready(&answer));
+        assert!(is_true(&answer.status.conditions, names::STALLED));
+        assert_eq!(answer.again, None);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_is_asked_again_less_and_less_often() {
+    let scene = Scene::new();
+    let delivered = scene.delivered(&json!({"source": "./app"})).await;
+    fs::rename(scene.folder.path().join("app"), scene.folder.path().join("away")).unwrap();
+    let first = scene.pass(&scene.subject(&json!({"source": "./app"}), &delivered)).await.unwrap();
+    assert_eq!((ready(&first).0, first.again), ("PathNotFound", Some(Duration::from_secs(5))));
+    let second = scene.pass(&scene.subject(&json!({"source": "./app"}), &first.status)).await.unwrap();
+    assert_eq!(second.again, Some(Duration::from_secs(10)));
+    assert_eq!(second.events, []);
+    fs::rename(scene.folder.path().join("away"), scene.folder.path().join("app")).unwrap();
+    let back = scene.pass(&scene.subject(&json!({"source": "./app"}), &second.status)).await.unwrap();
+    assert_eq!((back.verdict, ready(&back).0), (Verdict::UpToDate, "ReconciliationSucceeded"));
+    assert_eq!(back.status.failures, 0);
+}
+
+#[tokio::test]
+async fn a_suspended_object_is_left_alone() {
+    let scene = Scene::new();
+    let status = scene.delivered(&json!({"source": "./app"})).await;
+    fs::remove_dir_all(scene.folder.path().join("app")).unwrap();
+    let asleep =
+        scene.pass(&scene.subject(&json!({"source": "./app", "suspend": true}), &status)).await.unwrap();
+    assert_eq!((asleep.verdict, asleep.again), (Verdict::Suspended, None));
+    assert!(is_true(&asleep.status.conditions, names::READY));
+    let changed = json!({"source": "./app", "suspend": true, "environment": "prod"});
+    let changed = scene.pass(&scene.subject(&changed, &asleep.status)).await.unwrap();
+    assert!(!is_true(&changed.status.conditions, names::READY));
+}
+
+#[tokio::test]
+async fn a_stopped_pass_says_nothing() {
+    let scene = Scene::new();
+    let subject = scene.subject(&json!({"source": "./app"}), &HelmfileStatus::default());
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let mut observer = Observer::new(None, |_| {});
+    assert_eq!(scene.applier.pass(&subject, &mut observer, &stop).await, Err(Stopped));
+}
