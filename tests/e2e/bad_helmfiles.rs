@@ -48,7 +48,7 @@ async fn each_mistake_is_told_and_the_next_good_state_recovers() {
             "Timeout",
             "2s",
         ),
-        ("folder", broken("absent"), "PathNotFound", "`absent`"),
+        ("folder", broken("absent"), "PathNotFound", "`//absent`"),
         ("empty", broken("nothing-here"), "FileNotFound", "helmfile.yaml"),
         ("syntax", broken("syntax"), "HelmfileInvalid", "helmfile.yaml: line"),
         ("render", broken("render"), "RenderFailed", "a size is needed"),

@@ -11,4 +11,5 @@ mod control_plane;
 mod delivery;
 mod diff_plugin;
 mod engine;
+mod install;
 mod outage;

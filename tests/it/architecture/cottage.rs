@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    PICTURE,
+    picture,
     rules::{House, faults},
 };
 
@@ -107,7 +107,7 @@ fn the_checker_knows_the_picture() {
 
 #[test]
 fn the_checker_knows_what_is_pure() {
-    let faults_of = |path: &str, text: &str| faults(&House::read(PICTURE), Path::new(path), text).len();
+    let faults_of = |path: &str, text: &str| faults(&House::read(picture()), Path::new(path), text).len();
     for impure in [
         "use tokio::time;",
         "use std::{fmt, fs};",

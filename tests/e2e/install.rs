@@ -1,0 +1,68 @@
+//! deploy/install.yaml: it applies, and its roles are enough for both modes, and no more than that.
+
+use std::fs;
+
+use helmfile_operator::object::Gvk;
+use serde_json::{Value, json};
+
+use crate::support::{
+    control_plane::{ControlPlane, shared},
+    helmfiles::{Deliveries, ONE_RELEASE},
+    operator::Operator,
+    scene::config_map,
+};
+
+/// A kubeconfig for a service account, with a token of an hour.
+async fn as_account(plane: &ControlPlane, namespace: &str, name: &str) -> String {
+    let token = plane.kubectl(&["create", "token", name, "-n", namespace]).await;
+    let authority = plane.dir().join("ca.crt");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": plane.url(), "certificate-authority": authority}}],
+        "users": [{"name": "c", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    });
+    let file = plane.dir().join(format!("{namespace}-{name}.kubeconfig"));
+    fs::write(&file, config.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn both_modes_work_with_exactly_the_roles_that_are_installed() {
+    let plane = shared().await;
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+    plane.kubectl(&["apply", "--server-side", "-f", manifests]).await;
+    let stage = Deliveries::new(plane, "installed", &ONE_RELEASE).await;
+    let namespace = stage.scene.namespace.clone();
+
+    let kubeconfig = as_account(plane, "helmfile-operator", "helmfile-operator").await;
+    let mut operator = Operator::start(plane, &["run", "-n", &namespace], &[("KUBECONFIG", &kubeconfig)]);
+    operator.wait_for_log("watching").await;
+    stage.apply("h", json!({"source": stage.source("")})).await;
+    let deployments = Gvk::new("apps", "v1", "Deployment");
+    stage.scene.until(&deployments, "h-applier", "rendered", Value::is_object).await;
+
+    // The applier as the Helmfile's service account, with what deploy/install.yaml tells to bind.
+    plane.kubectl(&["create", "serviceaccount", "deployer", "-n", &namespace]).await;
+    for role in ["helmfile-applier", "admin"] {
+        let subject = format!("--serviceaccount={namespace}:deployer");
+        let role_flag = format!("--clusterrole={role}");
+        plane.kubectl(&["create", "rolebinding", role, &role_flag, &subject, "-n", &namespace]).await;
+    }
+    let kubeconfig = as_account(plane, &namespace, "deployer").await;
+    let only = format!("{namespace}/h");
+    let cache = stage.cache();
+    let env = [("KUBECONFIG", kubeconfig.as_str()), ("HELMFILE_OPERATOR_CACHE_DIR", cache.to_str().unwrap())];
+    let applier = Operator::start(plane, &["run", "-f", "builtin:applier", "--only", &only], &env);
+    stage.ready("h", "True", "1 release").await;
+    assert!(stage.scene.get(&config_map(), "one").await.is_object());
+
+    for (who, mut process) in [("operator", operator), ("applier", applier)] {
+        assert!(process.stop().await.success());
+        let log = process.log();
+        let told: Vec<&str> = log.lines().filter(|line| line.contains("forbidden")).collect();
+        // An applier may not register the CRD, and says that it goes on without.
+        let expected = |line: &&&str| who == "applier" && line.contains("going on with what is registered");
+        assert_eq!(told.iter().filter(|line| !expected(line)).count(), 0, "{who}: {told:#?}");
+    }
+}
