@@ -150,10 +150,9 @@ pub struct HelmfileSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Image {
     /// Registry and name, without a tag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    pub repository: Option<String>,
-    /// Tag. Default: `latest` with a repository of your own, else the operator's version.
+    pub repository: String,
+    /// Tag. Default: `latest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub tag: Option<String>,

@@ -8,6 +8,8 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// Conditions that are there only while something is abnormal.
 pub const ABNORMAL: [&str; 2] = [RECONCILING, STALLED];
+/// All conditions of the applier. Others on the same object are somebody else's.
+pub const CONDITIONS: [&str; 3] = [READY, RECONCILING, STALLED];
 
 /// Reasons of conditions and Events, beside those of the sources ([`fetch`](crate::helmfile::fetch)).
 pub mod reason {

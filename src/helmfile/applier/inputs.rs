@@ -45,7 +45,7 @@ mod tests {
             json!({"refreshInterval": "1h"}),
             json!({"timeout": "1h"}),
             json!({"suspend": true}),
-            json!({"image": {"tag": "v2"}}),
+            json!({"image": {"repository": "r", "tag": "v2"}}),
             json!({"values": {"b": 2, "a": 1}}),
             json!({"selector": []}),
         ] {

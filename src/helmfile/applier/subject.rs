@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     digest,
-    helmfile::api::{HelmfileSpec, HelmfileStatus},
+    helmfile::api::{HelmfileSpec, HelmfileStatus, names},
     object,
 };
 
@@ -37,13 +37,16 @@ impl Subject {
     pub fn of(object: &Value, base: PathBuf) -> Self {
         let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let status = object.get("status").cloned().unwrap_or_default();
+        let mut status: HelmfileStatus = serde_json::from_value(status).unwrap_or_default();
+        // A reply is the complete status that we own: what is sent back belongs to us from then on.
+        status.conditions.retain(|condition| names::CONDITIONS.contains(&condition.kind_of.as_str()));
         Self {
             key: key(&object::Key::of(object).to_string()),
             name: object::name(object).to_owned(),
             namespace: object::namespace(object).map(str::to_owned),
             generation: object::generation(object).unwrap_or_default(),
             spec: serde_json::from_value(spec).map_err(|error| error.to_string()),
-            status: serde_json::from_value(status).unwrap_or_default(),
+            status,
             base,
             values_files: Vec::new(),
         }
@@ -77,6 +80,15 @@ mod tests {
         assert_eq!(subject.status, HelmfileStatus::default());
         let bare = Subject::of(&json!({"metadata": {"name": "web"}}), "/base".into());
         assert_eq!(bare.spec, Ok(HelmfileSpec::default()));
+    }
+
+    #[test]
+    fn the_conditions_of_others_stay_theirs() {
+        let condition = |kind_of: &str| json!({"type": kind_of, "status": "True", "reason": "R", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let status = json!({"conditions": [condition("RunnerReady"), condition("Ready")]});
+        let subject = Subject::of(&json!({"metadata": {"name": "web"}, "status": status}), "/base".into());
+        assert_eq!(subject.status.conditions.len(), 1);
+        assert_eq!(subject.status.conditions[0].kind_of, "Ready");
     }
 
     #[test]

@@ -193,15 +193,18 @@ fn template(text: &str) -> String {
     short.trim().to_owned()
 }
 
-/// What helm says after `Error: `, without its advice and without the plugin wrapper's own line.
+/// What helm says after `Error: `, or our diff plugin after `error: `, without helm's advice and without its own line on
+/// a plugin that failed.
 fn error_text(lines: &[&str]) -> Option<String> {
-    let is_error = |line: &str| line.starts_with("Error: ");
+    let is_error = |line: &str| line.starts_with("Error: ") || line.starts_with("error: ");
     let start = lines.iter().position(|line| is_error(line) && !line.starts_with("Error: plugin "))?;
     let (first, rest) = lines.get(start..)?.split_first()?;
-    let mut text = first.trim_start_matches("Error: ").to_owned();
+    let mut cause = first.split_once(": ").map_or(*first, |(_, cause)| cause);
     for prefix in ["UPGRADE FAILED: ", "INSTALLATION FAILED: "] {
-        text = text.strip_prefix(prefix).map(str::to_owned).unwrap_or(text);
+        cause = cause.strip_prefix(prefix).unwrap_or(cause);
     }
+    let chart = cause.strip_prefix("failed to render chart `").and_then(|rest| rest.split_once("`: "));
+    let mut text = chart.map_or(cause, |(_, cause)| cause).to_owned();
     for line in rest.iter().take_while(|line| !is_error(line) && !line.starts_with("Use --debug ")) {
         text.push('\n');
         text.push_str(line);

@@ -275,15 +275,34 @@ fn a_report_without_its_beginning_still_says_something() {
 }
 
 #[test]
-fn no_credential_gets_through() {
-    let text = recorded("repo-unreachable");
-    assert!(text.contains("hunter2"), "the sample has one");
-    let mut filter = LogLines::new(scrub());
-    let logged: Vec<_> = text.lines().filter_map(|line| filter.take(line)).collect();
-    let Outcome::Failed(failure) = read(Status::Exited(1), &text, &scrub()) else { panic!("not failed") };
-    assert!(!failure.message.contains("hunter2"));
-    assert!(logged.iter().all(|line| !line.contains("hunter2")), "{logged:?}");
-    assert_eq!(logged[0], "Adding repo r https://***@127.0.0.1:1/charts");
+fn the_words_of_our_own_diff_plugin_are_read_as_well() {
+    expect(&[
+        (
+            "own-diff-required-value",
+            reason::RENDER_FAILED,
+            "release `web` failed to render: execution error at (fails/templates/cm.yaml:1:6): a password is needed",
+        ),
+        (
+            "own-diff-schema",
+            reason::RENDER_FAILED,
+            "release `sch` failed to render: values don't meet the specifications of the schema(s) in the following \
+             chart(s): schema: - at '/pw3': maximum: got 99,999, want 5; - at '/pw': '…' does not match pattern '^x'; \
+             - at '/pw2': value must be 'a'",
+        ),
+    ]);
+}
+
+#[test]
+fn no_secret_gets_through() {
+    for name in ["repo-unreachable", "own-diff-schema"] {
+        let text = recorded(name);
+        assert!(text.contains("hunter2"), "the sample {name} has one");
+        let mut filter = LogLines::new(scrub());
+        let logged: Vec<_> = text.lines().filter_map(|line| filter.take(line)).collect();
+        let Outcome::Failed(failure) = read(Status::Exited(1), &text, &scrub()) else { panic!("not failed") };
+        assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+        assert!(logged.len() > 5 && logged.iter().all(|line| !line.contains("hunter2")), "{logged:?}");
+    }
 }
 
 proptest::proptest! {

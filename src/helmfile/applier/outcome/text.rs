@@ -22,11 +22,33 @@ impl Scrub {
         ])
     }
 
-    /// Takes them out of a text, and credentials out of its URLs.
-    pub(crate) fn clean(&self, text: &str) -> String {
-        let text = self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-        redact::urls(&text).into_owned()
+    /// Takes them out of a line, and with them credentials in URLs and values that errors quote.
+    pub(crate) fn clean(&self, line: &str) -> String {
+        let line = self.0.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
+        without_values(&redact::urls(&line))
     }
+}
+
+/// Leaves out values that the tools quote in their errors: each may be a password.
+fn without_values(line: &str) -> String {
+    // `.stringData.password: expected string, got &value.valueUnstructured{Value:4711}`
+    let typed = line.split_once("&value.valueUnstructured{").map(|(before, _)| format!("{before}…"));
+    let mut line = typed.unwrap_or_else(|| line.to_owned());
+    // `- at '/password': 'hunter2' does not match pattern '^x'`
+    for verdict in ["' does not match pattern ", "' is not valid "] {
+        let mut from = 0;
+        while let Some(end) = line.get(from..).and_then(|rest| rest.find(verdict)).map(|at| from + at) {
+            let start = line
+                .get(from..end)
+                .and_then(|before| before.rfind("': '"))
+                .map(|at| from + at + "': '".len());
+            if let Some(start) = start {
+                line.replace_range(start..end, "…");
+            }
+            from = start.map_or(end, |start| start + "…".len()) + verdict.len();
+        }
+    }
+    line
 }
 
 /// Makes one line of at most 1 KiB of a text.
@@ -111,6 +133,24 @@ mod tests {
         assert_eq!(sentence("get https://bob:pw@h/x", &scrub), "get https://***@h/x");
         let long = sentence(&"ä".repeat(2000), &scrub);
         assert!(long.len() <= 1024 && long.len() > 1018 && long.ends_with('…'), "{}", long.len());
+    }
+
+    #[test]
+    fn quoted_values_go() {
+        for (line, shown) in [
+            (
+                ".stringData.password: expected string, got &value.valueUnstructured{Value:4711}",
+                ".stringData.password: expected string, got …",
+            ),
+            (
+                "- at '/a': 'hunter2' does not match pattern '^x'; - at '/b': 'it's' is not valid email: missing @",
+                "- at '/a': '…' does not match pattern '^x'; - at '/b': '…' is not valid email: missing @",
+            ),
+            ("x' does not match pattern 'y'", "x' does not match pattern 'y'"),
+            ("- at '/c': value must be 'a'", "- at '/c': value must be 'a'"),
+        ] {
+            assert_eq!(Scrub::default().clean(line), shown);
+        }
     }
 
     #[test]
