@@ -57,7 +57,7 @@ async fn each_mistake_is_told_and_the_next_good_state_recovers() {
         (
             "variable",
             json!({"source": format!("git::{url}?ref=main"), "envvars": {"LD_PRELOAD": "/x.so"}}),
-            "EnvironmentRefused",
+            "EnvironmentVariableRefused",
             "LD_PRELOAD",
         ),
     ];

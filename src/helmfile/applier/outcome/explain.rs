@@ -108,10 +108,15 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         [] => (reason::FAILED, "helm failed".to_owned()),
     };
     let reason = reason_in(&cause).unwrap_or(by_command);
-    let hint = if reason == reason::RELEASE_LOCKED {
-        "; when no helm is running, roll the release back or delete its newest Secret of type helm.sh/release.v1"
-    } else {
-        ""
+    let hint = match reason {
+        reason::RELEASE_LOCKED => {
+            "; when no helm is running, roll the release back or delete its newest Secret of type helm.sh/release.v1"
+        }
+        // helmfile asks helm to create the namespace unless told not to, and Helm 4 writes to one that exists.
+        reason::FORBIDDEN if cause.contains("resource \"namespaces\"") => {
+            "; with rights in one namespace only, set `helmDefaults: {createNamespace: false}` in the helmfile"
+        }
+        _ => "",
     };
     (reason, format!("{what}: {cause}{hint}"))
 }
