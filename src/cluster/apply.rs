@@ -1,4 +1,4 @@
-//! Writing to the API server, and saying in one sentence why it refused.
+//! Writing to the API server.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     cache::Fingerprint,
+    describe,
     discovery::{Served, to_json},
 };
 use crate::object::{Key, ObjectRef};
@@ -184,17 +185,4 @@ async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result
     let late =
         || kube::Error::Service(Box::new(std::io::Error::other("the API server did not answer in time")));
     tokio::time::timeout(WRITE_TIMEOUT, call).await.map_err(|_| late())?
-}
-
-/// What went wrong with an API call, in one sentence: the server's own words, or the innermost cause.
-pub fn describe(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        let text = if status.message.is_empty() { &status.reason } else { &status.message };
-        return text.trim().replace('\n', " ");
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

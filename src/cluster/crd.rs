@@ -6,7 +6,8 @@ use kube::Client;
 use serde_json::Value;
 
 use super::{
-    apply::{Part, Refusal, WriteError, Writer, describe},
+    apply::{Part, Refusal, WriteError, Writer},
+    describe,
     discovery::{self, Discovery, DiscoveryError},
 };
 use crate::object::{Gvk, Key};

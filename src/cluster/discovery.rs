@@ -90,7 +90,7 @@ impl Discovery {
             kube::discovery::pinned_kind(&self.client, &wanted).await.map_err(|error| match &error {
                 kube::Error::Discovery(_) => DiscoveryError::NotServed(gvk.clone()),
                 kube::Error::Api(status) if is_missing(status) => DiscoveryError::NotServed(gvk.clone()),
-                _ => DiscoveryError::Failed { gvk: gvk.clone(), reason: super::apply::describe(&error) },
+                _ => DiscoveryError::Failed { gvk: gvk.clone(), reason: super::describe(&error) },
             })?;
         let served = Arc::new(Served {
             gvk: gvk.clone(),

@@ -62,7 +62,7 @@ impl Publisher {
         if let Err(error) = self.recorder.publish(&published, &regarding).await {
             tracing::debug!(
                 reason = notice.reason,
-                error = super::apply::describe(&error),
+                error = super::describe(&error),
                 "failed to publish an event"
             );
         }

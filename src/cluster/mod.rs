@@ -6,3 +6,6 @@ pub mod client;
 pub mod crd;
 pub mod discovery;
 pub mod events;
+mod trouble;
+
+pub use trouble::describe;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::{Fingerprint, Store};
 use crate::{
     cluster::{
-        apply::describe,
+        describe,
         discovery::{Discovery, DiscoveryError, Served, to_json},
     },
     object::{Gvk, Key},

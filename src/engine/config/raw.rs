@@ -115,3 +115,14 @@ pub struct RawTemplate {
 pub fn schema() -> Value {
     schemars::schema_for!(RawConfig).to_value()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_schema_is_fresh() {
+        let committed = include_str!("../../../assets/schema/config.json");
+        let fresh = serde_json::to_string_pretty(&super::schema()).unwrap() + "\n";
+        let refresh = "helmfile-operator generate schema > assets/schema/config.json";
+        assert!(committed == fresh, "assets/schema/config.json is stale; run `{refresh}`");
+    }
+}

@@ -1,7 +1,7 @@
 //! The controller of one entry: its watches, its queue, its workers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Mutex},
 };
@@ -10,65 +10,16 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    queue::Queue,
-    reconcile::{self, ObjectState},
+    context::{Controller, Shared},
+    queue::{Queue, deleted},
+    reconcile,
 };
 use crate::{
-    clock::Clock,
-    cluster::{
-        apply::Writer,
-        cache::{Caches, Change, Detail, Scope, Watch, WatchKey},
-        discovery::Discovery,
-        events::Publisher,
-    },
+    cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
     contract::{Trigger, TriggerType},
-    engine::{config::Entry, handler::Runtime},
-    object::{self, Gvk, Key},
+    engine::config::Entry,
+    object::{self, Gvk},
 };
-
-/// What all controllers share.
-#[derive(Clone)]
-pub struct Shared {
-    /// Kinds.
-    pub discovery: Discovery,
-    /// Watches.
-    pub caches: Caches,
-    /// Writes.
-    pub writer: Writer,
-    /// Events.
-    pub events: Arc<Publisher>,
-    /// What handlers need.
-    pub handlers: Runtime,
-    /// Time.
-    pub clock: Clock,
-    /// Namespaces to work in; none means all.
-    pub namespaces: Vec<String>,
-    /// Work on this object alone.
-    pub only: Option<Key>,
-}
-
-impl Shared {
-    fn scope(&self) -> Scope {
-        match &self.only {
-            Some(Key { namespace: Some(namespace), .. }) => {
-                Scope { namespaces: vec![namespace.clone()], ..Scope::default() }
-            }
-            _ => Scope { namespaces: self.namespaces.clone(), ..Scope::default() },
-        }
-    }
-}
-
-/// The inside of a running controller.
-pub(super) struct Controller {
-    pub(super) entry: Arc<Entry>,
-    pub(super) shared: Shared,
-    pub(super) parents: Arc<Watch>,
-    /// By contract key.
-    pub(super) dependents: BTreeMap<String, (Gvk, Arc<Watch>)>,
-    pub(super) queue: Arc<Queue>,
-    /// What is remembered of each object between runs.
-    pub(super) objects: Mutex<HashMap<Key, ObjectState>>,
-}
 
 /// Runs an entry until `stop`; then lets runs that have begun come to their end.
 ///
@@ -168,9 +119,4 @@ fn dependent_changed(queue: &Queue, parents: &Watch, change: &Change) {
     for parent in owners.into_iter().filter_map(|uid| parents.store.key_of_uid(uid)) {
         queue.add(&parent, trigger.clone(), version.as_deref());
     }
-}
-
-/// Stands for the version of an object that is gone: we don't learn the one that its deletion made.
-pub(super) fn deleted(uid: &str) -> String {
-    format!("deleted:{uid}")
 }

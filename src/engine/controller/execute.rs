@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    entry::deleted,
     ownership::{describe_owner, owns},
     plan::{Applied, Memory, Step, status_manifest},
+    queue::deleted,
 };
 use crate::{
     cluster::{
-        apply::{Part, Refusal, WriteError, Writer, Written, describe},
+        apply::{Part, Refusal, WriteError, Writer, Written},
+        describe,
         discovery::{self, Served},
     },
     digest,

@@ -1,6 +1,7 @@
 //! One controller per entry: queue → observe → handler → plan → execute → record.
 
 pub mod backoff;
+mod context;
 mod difference;
 mod entry;
 mod execute;
@@ -12,4 +13,5 @@ mod queue;
 mod reconcile;
 mod watches;
 
-pub use entry::{Shared, run};
+pub use context::Shared;
+pub use entry::run;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    entry::Controller,
+    context::Controller,
     plan::{KindRules, Shown},
     watches::ActiveWatches,
 };

@@ -170,6 +170,11 @@ impl Queue {
     }
 }
 
+/// Stands for the version of an object that is gone: we don't learn the one that its deletion made.
+pub(super) fn deleted(uid: &str) -> String {
+    format!("deleted:{uid}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

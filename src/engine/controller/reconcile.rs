@@ -1,21 +1,18 @@
 //! One run for one object, from its turn in the queue to the record of what happened.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
     backoff,
-    entry::Controller,
+    context::{Controller, ObjectState},
     execute::{ExecuteError, Executor, Trace},
     observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError, status_manifest},
     queue::Turn,
-    watches::ActiveWatches,
+    watches::Wake,
 };
 use crate::{
     cluster::{cache::Cached, discovery::DiscoveryError, events::Notice},
@@ -24,19 +21,8 @@ use crate::{
         handler::{self, HandlerError},
         record::{Outcome, Run},
     },
-    object::{self, Key, ObjectRef},
+    object,
 };
-
-/// What is remembered of an object between its runs.
-#[derive(Debug, Default)]
-pub(super) struct ObjectState {
-    memory: Memory,
-    watches: ActiveWatches,
-    /// Failures in a row.
-    attempt: u32,
-    /// What the engine's own condition says: whether the last run succeeded, and the message.
-    told: Option<(bool, String)>,
-}
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +112,10 @@ impl Attempt<'_> {
             controller.shared.events.publish(&seen.object, &notice(event)).await;
         }
         if let Some(requests) = &plan.watches {
-            state.watches.set(controller, &self.turn.key, requests.clone());
+            let shared = &controller.shared;
+            let (queue, parent) = (&controller.queue, &self.turn.key);
+            let wake = Wake { caches: &shared.caches, queue, parent, clock: shared.clock };
+            state.watches.set(&wake, requests.clone());
         }
         Ok(plan)
     }
@@ -323,17 +312,5 @@ fn at_least(found: Option<&str>, wanted: &str) -> bool {
     match (found.and_then(number), number(wanted)) {
         (Some(found), Some(wanted)) => found >= wanted,
         _ => found == Some(wanted),
-    }
-}
-
-impl Controller {
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, ObjectState>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An object of a dependent kind, whoever owns it.
-    fn cached(&self, name: &ObjectRef) -> Option<Value> {
-        let (_, watch) = self.dependents.get(&name.gvk.key())?;
-        Some((*watch.store.get(&name.key())?.object).clone())
     }
 }

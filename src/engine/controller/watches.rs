@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{entry::Controller, queue::Queue};
+use super::queue::Queue;
 use crate::{
     clock::Clock,
-    cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
+    cluster::cache::{Caches, Change, Detail, Scope, Watch, WatchKey},
     contract::{ByKind, Trigger, TriggerType, WatchOn, WatchRequest},
     object::{self, Key},
 };
+
+/// Whom a watch wakes, and what it needs for that.
+pub(super) struct Wake<'a> {
+    pub(super) caches: &'a Caches,
+    pub(super) queue: &'a Arc<Queue>,
+    pub(super) parent: &'a Key,
+    pub(super) clock: Clock,
+}
 
 /// The watches of one object. Dropping it ends them.
 #[derive(Debug, Default)]
@@ -29,16 +37,16 @@ impl Drop for Active {
 
 impl ActiveWatches {
     /// Makes the watches equal to what a reply asks for; those that stay are not interrupted.
-    pub(super) fn set(&mut self, controller: &Controller, parent: &Key, requests: Vec<WatchRequest>) {
+    pub(super) fn set(&mut self, wake: &Wake<'_>, requests: Vec<WatchRequest>) {
         let mut kept = Vec::new();
         for mut request in requests {
-            request.namespace = request.namespace.or_else(|| parent.namespace.clone());
+            request.namespace = request.namespace.or_else(|| wake.parent.namespace.clone());
             if kept.iter().any(|active: &Active| active.request == request) {
                 continue;
             }
             match self.0.iter().position(|active| active.request == request) {
                 Some(index) => kept.push(self.0.swap_remove(index)),
-                None => kept.push(Active::start(controller, parent, request)),
+                None => kept.push(Active::start(wake, request)),
             }
         }
         self.0 = kept;
@@ -58,9 +66,9 @@ impl ActiveWatches {
 }
 
 impl Active {
-    fn start(controller: &Controller, parent: &Key, request: WatchRequest) -> Self {
-        let watch = controller.shared.caches.watch(&watch_key(&request));
-        let (queue, parent, clock) = (Arc::clone(&controller.queue), parent.clone(), controller.shared.clock);
+    fn start(wake: &Wake<'_>, request: WatchRequest) -> Self {
+        let watch = wake.caches.watch(&watch_key(&request));
+        let (queue, parent, clock) = (Arc::clone(wake.queue), wake.parent.clone(), wake.clock);
         let wanted = request.clone();
         let listener =
             watch.store.listen(Box::new(move |change| heard(&queue, &parent, clock, &wanted, change)));
