@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock,
-    helmfile::api::{HelmfileStatus, is_true, names},
+    helmfile::api::{HelmfileStatus, get, is_true, names},
 };
 
 /// What the decision rests on.
@@ -112,11 +112,12 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
 /// Why the cluster does not have these inputs.
 fn cause(facts: &Facts<'_>) -> Cause {
     let status = facts.status;
+    // A pass that has begun says so in its conditions; the status's own generation moves at its end.
+    let begun = get(&status.conditions, names::READY).map(|ready| ready.observed_generation);
     match status.last_attempted_revision.as_deref() {
         None => Cause::First,
         Some(attempted) if attempted != facts.revision => Cause::NewRevision,
-        // A pass notes the generation at its end only.
-        Some(_) if status.observed_generation != facts.generation => Cause::NewSpec,
+        Some(_) if begun.unwrap_or(status.observed_generation) != facts.generation => Cause::NewSpec,
         Some(_) if status.failures > 0 && !is_reconciling(status) => Cause::Retry,
         Some(_) => Cause::Interrupted,
     }
@@ -206,6 +207,13 @@ mod tests {
         assert_eq!(run(Facts { refresh: Duration::ZERO, ..facts(&old) }), Some(Cause::Refresh));
         let interrupted = HelmfileStatus { last_applied_inputs: None, ..delivered() };
         assert_eq!(run(facts(&interrupted)), Some(Cause::Interrupted));
+        // The very first one, too.
+        let ready = Condition {
+            observed_generation: 1,
+            ..Condition::new("Ready", ConditionStatus::Unknown, "", "", at(NOW))
+        };
+        let begun = HelmfileStatus { observed_generation: -1, conditions: vec![ready], ..interrupted };
+        assert_eq!(run(facts(&begun)), Some(Cause::Interrupted));
         // Even when the pass before it had failed.
         let reconciling =
             Condition::new(names::RECONCILING, ConditionStatus::True, "Progressing", "", at(NOW));

@@ -40,9 +40,9 @@ pub(crate) enum PassError {
     /// The folder to work in.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
-    /// No helmfile.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
+    /// No helmfile, or no helm.
+    #[error("{0}")]
+    Program(String),
     /// Helmfile was interrupted.
     #[error("helmfile took longer than the timeout of {0} and was interrupted")]
     TimedOut(GoDuration),
@@ -55,6 +55,18 @@ pub(crate) enum PassError {
     /// A bug: work on a thread of its own panicked.
     #[error("the work on files stopped unexpectedly")]
     Crashed,
+}
+
+impl From<ProgramError> for PassError {
+    fn from(error: ProgramError) -> Self {
+        Self::Program(match error {
+            // Its own advice is for programs that somebody has named.
+            ProgramError::NotOnPath(name) => {
+                format!("`{name}` is not on PATH; the applier needs helmfile and helm there")
+            }
+            other => other.to_string(),
+        })
+    }
 }
 
 impl From<SessionError> for PassError {
@@ -109,7 +121,7 @@ impl PassError {
         while let Some(error) = cause {
             let text = error.to_string();
             // Some libraries repeat their source in their own text.
-            if !message.ends_with(&text) {
+            if !message.contains(&text) {
                 message.push_str(": ");
                 message.push_str(&text);
             }

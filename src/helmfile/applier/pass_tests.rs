@@ -93,7 +93,7 @@ async fn a_missing_program_is_said_clearly_and_tried_again() {
     let scene = Scene::new();
     let subject = scene.subject(&json!({"source": "./app"}), &HelmfileStatus::default());
     let answer = scene.pass(&subject).await.unwrap();
-    let words = "`helmfile` is not on PATH; install it, or give the full path";
+    let words = "`helmfile` is not on PATH; the applier needs helmfile and helm there";
     assert_eq!(ready(&answer), ("ProgramNotFound", words));
     assert_eq!((answer.again, answer.status.failures), (Some(Duration::from_secs(5)), 1));
     assert_eq!(answer.events.len(), 1);

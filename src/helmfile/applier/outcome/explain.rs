@@ -130,7 +130,7 @@ fn reason_in(cause: &str) -> Option<&'static str> {
         Some(reason::CONFLICT)
     } else if has("is forbidden: User") {
         Some(reason::FORBIDDEN)
-    } else if has("kubernetes cluster unreachable") || has("Kubernetes cluster unreachable") {
+    } else if has("ubernetes cluster unreachable") || has("ServiceError: client error (Connect)") {
         Some(reason::CLUSTER_UNREACHABLE)
     } else {
         None
@@ -209,7 +209,10 @@ fn error_text(lines: &[&str]) -> Option<String> {
         cause = cause.strip_prefix(prefix).unwrap_or(cause);
     }
     let chart = cause.strip_prefix("failed to render chart `").and_then(|rest| rest.split_once("`: "));
-    let mut text = chart.map_or(cause, |(_, cause)| cause).to_owned();
+    let cause = chart.map_or(cause, |(_, cause)| cause);
+    // The API client prints the server's answer as Rust has it, after having said the same in words.
+    let cause = cause.split_once(" (Status {").map_or(cause, |(words, _)| words);
+    let mut text = cause.replace("ApiError: ", "");
     for line in rest.iter().take_while(|line| !is_error(line) && !line.starts_with("Use --debug ")) {
         text.push('\n');
         text.push_str(line);

@@ -283,6 +283,18 @@ fn the_words_of_our_own_diff_plugin_are_read_as_well() {
             "release `web` failed to render: execution error at (fails/templates/cm.yaml:1:6): a password is needed",
         ),
         (
+            "own-diff-unreachable",
+            reason::CLUSTER_UNREACHABLE,
+            "release `good` failed to render: failed to list the Helm releases in namespace `ns1`: ServiceError: client error \
+             (Connect): tcp connect error: Connection refused (os error 111)",
+        ),
+        (
+            "own-diff-forbidden",
+            reason::FORBIDDEN,
+            "release `good` failed to render: failed to list the Helm releases in namespace `ns1`: secrets is forbidden: \
+             User \"system:anonymous\" cannot list resource \"secrets\" in API group \"\" in the namespace \"ns1\": Forbidden",
+        ),
+        (
             "own-diff-schema",
             reason::RENDER_FAILED,
             "release `sch` failed to render: values don't meet the specifications of the schema(s) in the following \
