@@ -17,6 +17,7 @@ pub mod contract;
 pub mod digest;
 pub mod duration;
 pub mod engine;
+pub mod environment;
 pub mod exit;
 pub mod helmfile;
 pub mod object;

@@ -4,7 +4,6 @@
 //! with 1, usage included: helmfile reads 2 as "changed".
 
 use std::{
-    collections::BTreeMap,
     ffi::{OsStr, OsString},
     io::{self, IsTerminal as _},
 };
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{report, world};
 use crate::{
     cluster::client::{Target, connect},
+    environment::{self, Environment},
     exit::Exit,
     helmfile::helm::{
         flags::{self, Asked},
@@ -40,7 +40,7 @@ pub(super) fn main(args: &HelmArgs) -> anyhow::Result<Exit> {
     run(&args.args, world::environment())
 }
 
-fn run(args: &[OsString], env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
+fn run(args: &[OsString], env: Environment) -> anyhow::Result<Exit> {
     let words: Vec<Option<&str>> = args.iter().take(2).map(|arg| arg.to_str()).collect();
     match words[..] {
         [Some("diff"), Some("upgrade")] => match flags::parse(args.get(2..).unwrap_or_default(), &env)? {
@@ -55,7 +55,7 @@ fn run(args: &[OsString], env: BTreeMap<OsString, OsString>) -> anyhow::Result<E
     }
 }
 
-fn upgrade(mut asked: UpgradeArgs, env: BTreeMap<OsString, OsString>) -> anyhow::Result<Exit> {
+fn upgrade(mut asked: UpgradeArgs, env: Environment) -> anyhow::Result<Exit> {
     refuse_other_clusters(&env)?;
     asked.view.color = asked.color.unwrap_or_else(|| io::stdout().is_terminal());
     let target = Target { kubeconfig: asked.kubeconfig.clone(), context: asked.kube_context.clone() };
@@ -80,14 +80,14 @@ fn upgrade(mut asked: UpgradeArgs, env: BTreeMap<OsString, OsString>) -> anyhow:
 }
 
 /// The helm that has started us, for the same cluster and with the same settings.
-fn helm(asked: &UpgradeArgs, mut env: BTreeMap<OsString, OsString>) -> anyhow::Result<Helm> {
+fn helm(asked: &UpgradeArgs, mut env: Environment) -> anyhow::Result<Helm> {
     let folder = std::env::current_dir().context("failed to find the current folder")?;
     let name = env
         .get(OsStr::new("HELM_BIN"))
         .and_then(|bin| bin.to_str())
         .filter(|bin| !bin.is_empty())
         .unwrap_or("helm");
-    let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
+    let path = environment::path(&env);
     let program = resolve(name, path, &folder).context("failed to find helm")?;
     for name in ["HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR"] {
         env.remove(OsStr::new(name));
@@ -105,7 +105,7 @@ fn helm(asked: &UpgradeArgs, mut env: BTreeMap<OsString, OsString>) -> anyhow::R
 }
 
 /// Helm can be sent elsewhere by single settings; to follow it halfway would be to compare with another cluster.
-fn refuse_other_clusters(env: &BTreeMap<OsString, OsString>) -> anyhow::Result<()> {
+fn refuse_other_clusters(env: &Environment) -> anyhow::Result<()> {
     let set = |name: &str| {
         env.get(OsStr::new(name)).filter(|value| !value.is_empty() && value.as_os_str() != "false")
     };
@@ -161,20 +161,20 @@ mod tests {
 
     #[test]
     fn every_mistake_is_an_error_and_no_change() {
-        let env = |name: &str, value: &str| BTreeMap::from([(name.into(), value.into())]);
+        let env = |name: &str, value: &str| Environment::from([(name.into(), value.into())]);
         for (args, env) in [
-            (&["diff", "upgrade", "a"][..], BTreeMap::new()),
-            (&["diff", "upgrade", "--nonsense", "a", "b"], BTreeMap::new()),
-            (&["diff", "rollback", "a", "1"], BTreeMap::new()),
-            (&["diff"], BTreeMap::new()),
-            (&[], BTreeMap::new()),
+            (&["diff", "upgrade", "a"][..], Environment::new()),
+            (&["diff", "upgrade", "--nonsense", "a", "b"], Environment::new()),
+            (&["diff", "rollback", "a", "1"], Environment::new()),
+            (&["diff"], Environment::new()),
+            (&[], Environment::new()),
             (&["diff", "upgrade", "a", "b"], env("HELM_DRIVER", "configmap")),
             (&["diff", "upgrade", "a", "b"], env("HELM_KUBEAPISERVER", "https://other")),
         ] {
             let args: Vec<OsString> = args.iter().map(Into::into).collect();
             assert!(run(&args, env).is_err(), "{args:?}");
         }
-        let defaults = BTreeMap::from([
+        let defaults = Environment::from([
             ("HELM_DRIVER".into(), "secret".into()),
             ("HELM_KUBETOKEN".into(), "".into()),
             ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY".into(), "false".into()),

@@ -1,14 +1,15 @@
 //! The process's surroundings, read once and handed down.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::environment::Environment;
 use crate::process::Guard;
 
 /// The whole environment.
-pub(super) fn environment() -> BTreeMap<OsString, OsString> {
+pub(super) fn environment() -> Environment {
     std::env::vars_os().collect()
 }
 

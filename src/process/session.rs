@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::{CANNOT_START, Order, START_FAILED};
 
+use crate::environment::Environment;
+
 /// The executable that runs guards: this program itself (`helmfile-operator guard`).
 #[derive(Debug, Clone)]
 pub struct Guard(PathBuf);
@@ -50,7 +52,7 @@ pub struct Command {
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Its whole environment.
-    pub env: BTreeMap<OsString, OsString>,
+    pub env: Environment,
     /// Its working directory.
     pub folder: PathBuf,
     /// Its standard input.

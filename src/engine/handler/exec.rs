@@ -1,6 +1,6 @@
 //! Handlers that are programs.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
@@ -8,6 +8,7 @@ use super::{Answer, HandlerError, Runtime, progress::ProgressPipe};
 use crate::{
     contract::{Progress, Reply, ReplyFormat, State},
     engine::config::{Exec, Program},
+    environment,
     object::{self, ObjectRef},
     process::{self, Command, SessionError},
 };
@@ -24,11 +25,10 @@ pub(super) async fn call(
     progress: mpsc::Sender<Progress>,
 ) -> Result<Answer, HandlerError> {
     let prepare = |problem: &dyn std::fmt::Display| HandlerError::Prepare(problem.to_string());
-    let path = runtime.env.get(std::ffi::OsStr::new("PATH"));
     let (program, name) = match &exec.program {
         Program::Own => (runtime.guard.executable().to_owned(), env!("CARGO_PKG_NAME")),
         Program::Named(name) => {
-            (process::resolve(name, path.map(OsString::as_os_str), &exec.base)?, name.as_str())
+            (process::resolve(name, environment::path(&runtime.env), &exec.base)?, name.as_str())
         }
     };
     let input = serde_json::to_vec(state).map_err(|error| prepare(&error))?;

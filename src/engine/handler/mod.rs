@@ -4,7 +4,7 @@ mod error;
 mod exec;
 mod progress;
 
-use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+use std::time::Duration;
 
 pub use error::HandlerError;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     contract::{Progress, Reply, ReplyFormat, State},
     engine::config::{Entry, Handler},
+    environment::Environment,
     object::ObjectRef,
     process::Guard,
 };
@@ -23,7 +24,7 @@ pub struct Runtime {
     /// Runs programs.
     pub guard: Guard,
     /// The operator's environment, which programs inherit.
-    pub env: BTreeMap<OsString, OsString>,
+    pub env: Environment,
     /// Ends running programs.
     pub stop: CancellationToken,
 }

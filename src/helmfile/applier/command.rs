@@ -7,10 +7,8 @@ use std::{
 };
 
 use super::workspace::Layout;
+use crate::environment::Environment;
 use crate::helmfile::api::{HelmfileSpec, names};
-
-/// An environment.
-pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
 /// What `helmfile` is asked for, whatever the subcommand.
 #[derive(Debug, Clone)]

@@ -1,20 +1,16 @@
 //! The part of a pass that touches the cluster: from a revision to what helmfile made of it.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     command::{self, Call, Identity},
+    equipment::Applier,
     error::PassError,
     inventory,
     observer::Observer,
     outcome::{self, Failure, LogLines, Outcome, Scrub},
-    pass::Applier,
     run::Helmfile,
     source_files,
     status::Attempt,
@@ -24,6 +20,7 @@ use super::{
 };
 use crate::{
     cluster::client::{self, Connection},
+    environment,
     helmfile::{
         api::{HelmfileSpec, Inventory, names::reason},
         fetch::{Locator, Revision},
@@ -80,7 +77,7 @@ impl Delivery<'_> {
     /// Runs helmfile.
     pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, PassError> {
         let Applier { target, guard, env, .. } = self.applier;
-        let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
+        let path = environment::path(env);
         let program = process::resolve("helmfile", path, &self.subject.base)?;
         process::resolve("helm", path, &self.subject.base)?;
         let connection = client::connect(target).await?;

@@ -16,6 +16,7 @@ mod answer;
 mod command;
 mod decide;
 mod delivery;
+mod equipment;
 mod error;
 mod inputs;
 mod inventory;
@@ -32,6 +33,6 @@ mod values;
 mod workspace;
 
 pub use answer::{Answer, Stopped, Verdict};
+pub use equipment::Applier;
 pub use observer::Observer;
-pub use pass::Applier;
 pub use subject::{Subject, key};

@@ -1,8 +1,6 @@
 //! One pass over one Helmfile.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +13,7 @@ use super::{
     command,
     decide::{self, Cause, Decision, Facts, Idle},
     delivery::{Delivery, Order},
+    equipment::Applier,
     error::PassError,
     inputs,
     observer::Observer,
@@ -25,31 +24,13 @@ use super::{
     values,
 };
 use crate::{
-    clock::{self, Clock},
-    cluster::client::Target,
+    clock::{self},
     digest,
     helmfile::{
         api::{DEFAULT_SOURCE, HelmfileSpec},
-        fetch::{Fetcher, Locator},
+        fetch::Locator,
     },
-    process::Guard,
 };
-
-/// Delivers helmfiles.
-pub struct Applier {
-    /// Which cluster, as whom.
-    pub target: Target,
-    /// Gets sources.
-    pub fetcher: Fetcher,
-    /// Runs programs.
-    pub guard: Guard,
-    /// Folder for workspaces and downloads.
-    pub cache: PathBuf,
-    /// The environment of this program; see [`crate::helmfile::api::names::passes`] for what helmfile sees of it.
-    pub env: BTreeMap<OsString, OsString>,
-    /// The time.
-    pub clock: Clock,
-}
 
 impl Applier {
     /// Looks at the source, and delivers it when there is a reason to.
@@ -133,11 +114,6 @@ impl Applier {
             inputs,
             stop,
         })
-    }
-
-    /// Gets sources in no more time than the whole pass may take.
-    pub(super) fn fetcher_for(&self, spec: &HelmfileSpec) -> Fetcher {
-        Fetcher { timeout: self.fetcher.timeout.min(spec.timeout.0), ..self.fetcher.clone() }
     }
 
     /// A failure before there is anything to deliver.

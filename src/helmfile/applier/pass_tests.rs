@@ -4,7 +4,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::helmfile::api::{HelmfileStatus, Inventory, get, is_true, names};
+use crate::{
+    clock::Clock,
+    cluster::client::Target,
+    environment::Environment,
+    helmfile::{
+        api::{HelmfileStatus, Inventory, get, is_true, names},
+        fetch::Fetcher,
+    },
+    process::Guard,
+};
 
 /// An applier without any program, in a folder that has the source `app`.
 struct Scene {
@@ -22,7 +31,7 @@ impl Scene {
         let fetcher = Fetcher {
             cache: folder.path().join("cache/sources"),
             guard: guard.clone(),
-            env: BTreeMap::new(),
+            env: Environment::new(),
             ssh: None,
             timeout: Duration::from_secs(10),
         };

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::command::Environment;
 use crate::{
+    environment::Environment,
     helmfile::helm::lay::{self, LayError},
     yaml,
 };

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::command::Environment;
+use crate::environment::Environment;
 use crate::process::{Command, Finished, Guard, SessionError, StopWith};
 
 /// How long helmfile may take to end after SIGINT: it passes the signal on, and helm marks an interrupted release as

@@ -10,12 +10,13 @@ use std::{
 use kube::config::Kubeconfig;
 
 use super::{
-    command::Environment,
     plugins::{self, PluginError},
     source_files::{self, SourceFileError},
     tree,
     values::{self, Layer},
 };
+
+use crate::environment::Environment;
 
 /// Where things are in a workspace.
 #[derive(Debug, Clone)]

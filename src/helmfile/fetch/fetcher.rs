@@ -1,8 +1,6 @@
 //! The two questions: what is the source now, and where is its content?
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,6 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{FetchError, Locator, Revision, attempt::Attempt, error::shown, git, local, locator::Place};
+use crate::environment::Environment;
 use crate::process::Guard;
 
 /// Resolves and fetches sources.
@@ -22,7 +21,7 @@ pub struct Fetcher {
     /// What git runs under.
     pub guard: Guard,
     /// The ambient environment. Only PATH, proxies and certificate authorities are taken from it.
-    pub env: BTreeMap<OsString, OsString>,
+    pub env: Environment,
     /// The folder with the private keys and `known_hosts` for ssh.
     pub ssh: Option<PathBuf>,
     /// How long one call may take.

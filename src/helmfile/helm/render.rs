@@ -5,8 +5,7 @@
 //! looked at first ([`Traits`]), and gets what it can make use of.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
+    collections::BTreeSet,
     fmt,
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
@@ -17,6 +16,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    environment::Environment,
     process::{Command, Guard, SessionError},
     redact,
 };
@@ -27,7 +27,7 @@ pub struct Helm {
     /// Full path of the program.
     pub program: PathBuf,
     /// Its whole environment: where its files and the cluster are.
-    pub env: BTreeMap<OsString, OsString>,
+    pub env: Environment,
     /// The folder that relative paths start from.
     pub folder: PathBuf,
     /// Runs it.

@@ -1,11 +1,8 @@
 //! What Git sees of the outside: as little as possible. Pure.
 
-use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
-    path::Path,
-};
+use std::{ffi::OsStr, path::Path};
 
+use crate::environment::Environment;
 use crate::helmfile::fetch::locator::{Credentials, Remote, Transport};
 
 /// What is taken from the operator's own environment: where programs are, and how this network is left.
@@ -27,8 +24,6 @@ const PASSED_ON: [&str; 13] = [
 
 /// The name of Git's own configuration file in its HOME.
 pub(super) const CONFIG_FILE: &str = "gitconfig";
-
-type Environment = BTreeMap<OsString, OsString>;
 
 /// The whole environment of a Git command for `remote`, whose HOME is `home`.
 pub(super) fn environment(
@@ -104,6 +99,8 @@ fn credential_helper<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, ffi::OsString};
+
     use super::*;
     use crate::helmfile::fetch::locator::{Locator, Place};
 

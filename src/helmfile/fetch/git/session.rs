@@ -1,8 +1,7 @@
 //! Running git.
 
 use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -10,6 +9,7 @@ use std::{
 
 use super::{Trouble, env, ssh};
 use crate::{
+    environment::{self, Environment},
     helmfile::fetch::{
         FetchError, Fetcher,
         attempt::Attempt,
@@ -25,7 +25,7 @@ pub(super) struct Session<'a> {
     attempt: &'a Attempt,
     guard: &'a Guard,
     program: PathBuf,
-    env: BTreeMap<OsString, OsString>,
+    env: Environment,
     home: PathBuf,
 }
 
@@ -45,13 +45,7 @@ impl<'a> Session<'a> {
         remote: &'a Remote,
         attempt: &'a Attempt,
     ) -> Result<Self, FetchError> {
-        let find = |program| {
-            process::resolve(
-                program,
-                fetcher.env.get(OsStr::new("PATH")).map(OsString::as_os_str),
-                Path::new("/"),
-            )
-        };
+        let find = |program| process::resolve(program, environment::path(&fetcher.env), Path::new("/"));
         let program = find("git")?;
         let ssh = match remote.transport {
             Transport::Ssh | Transport::Scp => Some((find("ssh")?, fetcher.ssh.clone(), remote.clone())),

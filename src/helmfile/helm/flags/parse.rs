@@ -1,13 +1,13 @@
 //! From words to what is asked for.
 
 use std::{
-    collections::BTreeMap,
     ffi::{OsStr, OsString},
     path::PathBuf,
 };
 
 use super::reader::{Item, Reader, truth};
 use super::table::{Flag, Form, Role};
+use crate::environment::Environment;
 use crate::helmfile::helm::plugin::{DryRun, OldValues, UpgradeArgs};
 
 /// What the command line asks for.
@@ -24,7 +24,7 @@ pub enum Asked {
 ///
 /// # Errors
 /// When the arguments make no sense.
-pub fn parse(args: &[OsString], env: &BTreeMap<OsString, OsString>) -> Result<Asked, FlagError> {
+pub fn parse(args: &[OsString], env: &Environment) -> Result<Asked, FlagError> {
     let text = |(index, arg): (usize, &OsString)| {
         arg.to_str().map(str::to_owned).ok_or(FlagError::NotText(index + 1))
     };
@@ -58,7 +58,7 @@ pub fn parse(args: &[OsString], env: &BTreeMap<OsString, OsString>) -> Result<As
 /// The one output format that there is.
 const FORMAT: &str = "diff";
 
-struct Env<'a>(&'a BTreeMap<OsString, OsString>);
+struct Env<'a>(&'a Environment);
 
 impl Env<'_> {
     fn get(&self, name: &str) -> Option<&str> {
