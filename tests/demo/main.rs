@@ -77,7 +77,8 @@ async fn main() {
     operator.stop().await;
     drop(scene);
     plane.stop().await;
-    say("done; everything is stopped and removed");
+    say("everything is stopped and removed");
+    println!("\ntotal: {:.1} s", clock.elapsed().as_secs_f64());
 }
 
 const CHANGED: &str =

@@ -45,6 +45,7 @@ pub(super) struct Unit {
 
 /// How long a handler may run when nothing is said: whitebox-controller's default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 const DEFAULT_CONCURRENCY: u16 = 4;
 
 /// Compiles all files into one config. Usable only when no diagnostic is an error.
@@ -160,6 +161,7 @@ impl Compiler<'_> {
             }
         };
         let timeout = self.duration(raw.timeout.as_deref(), &at.key("timeout")).unwrap_or(DEFAULT_TIMEOUT);
+        let grace = self.duration(raw.grace.as_deref(), &at.key("grace")).unwrap_or(DEFAULT_GRACE);
         Exec {
             program,
             args: raw.args.clone(),
@@ -167,6 +169,7 @@ impl Compiler<'_> {
             base,
             env: raw.env.clone(),
             timeout: (!timeout.is_zero()).then_some(timeout),
+            grace,
             debug: raw.debug,
         }
     }

@@ -91,6 +91,8 @@ pub struct Exec {
     pub env: BTreeMap<String, String>,
     /// The longest it may run.
     pub timeout: Option<Duration>,
+    /// The longest it may take to end when asked to.
+    pub grace: Duration,
     /// Whether to log what goes in and out.
     pub debug: bool,
 }

@@ -94,8 +94,10 @@ pub struct RawExec {
     /// Environment variables on top of the operator's own.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// How long it may run, as a Go duration; then SIGTERM, five seconds later SIGKILL. `0` is no limit. Default: `60s`.
+    /// How long it may run, as a Go duration; then it gets SIGTERM. `0` is no limit. Default: `60s`.
     pub timeout: Option<String>,
+    /// How long it may take to end after SIGTERM, as a Go duration; then it gets SIGKILL. Default: `5s`.
+    pub grace: Option<String>,
     /// Log what it is given and what it prints. Default: false. Shows whatever the objects hold, Secrets included.
     #[serde(default)]
     pub debug: bool,

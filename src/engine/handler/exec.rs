@@ -40,6 +40,7 @@ pub(super) async fn call(
     command = command.envs(facts(state)).envs([("HOOK_PROGRESS", pipe.path())]).envs(&exec.env);
     command.input = input;
     command.timeout = exec.timeout;
+    command.grace = exec.grace;
     command.stdout_limit = STDOUT_LIMIT;
     let mut on_line = |line: &str| tracing::info!(target: "hook", entry, %object, "{line}");
     let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
