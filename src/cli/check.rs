@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{builtin::LIBRARY, report, world};
 use crate::{
-    engine::config::{Diagnostics, Environment, Loaded, Source, load},
+    engine::config::{Diagnostics, Loaded, Source, Surroundings, load},
     exit::Exit,
     yaml,
 };
@@ -50,7 +50,7 @@ impl ConfigFiles {
         for (key, value) in &self.set {
             insert(&mut set, key, value.clone());
         }
-        load(&sources, &LIBRARY, &Environment { path, set })
+        load(&sources, &LIBRARY, &Surroundings { path, set })
     }
 }
 

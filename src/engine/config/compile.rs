@@ -1,8 +1,8 @@
-//! From what is written to what is meant. Goes on after an error, so that all are found.
+//! From what is written to what is meant. Goes on after an error, so that all are found. Pure: what the files name has been
+//! looked up already.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ffi::OsString,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -16,16 +16,7 @@ use super::{
     raw::{RawConfig, RawEntry, RawExec, RawKind, RawReconciler, RawTemplate},
     tree::{Node, Path},
 };
-use crate::{duration::GoDuration, engine::template::Template, object::Gvk, process};
-
-/// What compiling needs to know of the world, so that it stays a function of its inputs.
-#[derive(Debug, Default)]
-pub struct Environment {
-    /// PATH, to warn of programs that are missing.
-    pub path: Option<OsString>,
-    /// `--set`: laid over the values of every entry.
-    pub set: Map<String, Value>,
-}
+use crate::{duration::GoDuration, engine::template::Template, object::Gvk};
 
 /// A file as far as serde took it, with what its names refer to already read.
 pub(super) struct Unit {
@@ -41,6 +32,8 @@ pub(super) struct Unit {
     pub(super) folder: PathBuf,
     /// The texts of the files it names, or why they could not be read.
     pub(super) files: BTreeMap<String, Result<String, String>>,
+    /// The programs it names that can't be run as things are now, and why.
+    pub(super) unusable: BTreeMap<String, String>,
 }
 
 /// How long a handler may run when nothing is said: whitebox-controller's default.
@@ -48,13 +41,14 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 const DEFAULT_CONCURRENCY: u16 = 4;
 
-/// Compiles all files into one config. Usable only when no diagnostic is an error.
-pub(super) fn compile(units: &[Unit], environment: &Environment) -> (Config, Vec<Diagnostic>) {
+/// Compiles all files into one config; `set` is laid over the values of every entry. Usable only when no diagnostic is an
+/// error.
+pub(super) fn compile(units: &[Unit], set: &Map<String, Value>) -> (Config, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut crds = Vec::new();
     for unit in units {
-        let mut compiler = Compiler { unit, environment, diagnostics: &mut diagnostics };
+        let mut compiler = Compiler { unit, set, diagnostics: &mut diagnostics };
         let mut seen = HashMap::new();
         for (index, raw) in unit.raw.resources.iter().enumerate() {
             let at = Path::default().key("resources").index(index);
@@ -74,7 +68,7 @@ pub(super) fn compile(units: &[Unit], environment: &Environment) -> (Config, Vec
 
 struct Compiler<'a> {
     unit: &'a Unit,
-    environment: &'a Environment,
+    set: &'a Map<String, Value>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -89,7 +83,7 @@ impl Compiler<'_> {
         let name = raw.name.clone().unwrap_or_else(|| default_name(&gvk));
         self.name(&name, &at.key("name"));
         let mut values = self.unit.raw.values.clone();
-        for layer in [&raw.values, &self.environment.set] {
+        for layer in [&raw.values, self.set] {
             lay_over(&mut values, layer);
         }
         Some(Entry {
@@ -154,8 +148,8 @@ impl Compiler<'_> {
         let program = match raw.command.as_str() {
             env!("CARGO_PKG_NAME") => Program::Own,
             command => {
-                if let Err(error) = process::resolve(command, self.environment.path.as_deref(), &base) {
-                    self.warning(&at.key("command"), error.to_string());
+                if let Some(problem) = self.unit.unusable.get(command) {
+                    self.warning(&at.key("command"), problem.clone());
                 }
                 Program::Named(command.to_owned())
             }

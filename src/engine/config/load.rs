@@ -1,15 +1,22 @@
 //! Reading config files and what they name.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
 
 use super::{
-    compile::{self, Environment, Unit},
+    compile::{self, Unit},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     model::Config,
     raw::{self, RawConfig},
     shape,
     tree::{Node, Place},
 };
+use crate::process;
 
 /// A config file to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +65,15 @@ fn missing(what: &str, name: &str, known: &[(&str, &str)]) -> String {
     format!("there is no built-in {what} `{name}`; there are {}", names.join(", "))
 }
 
+/// What a config is loaded for.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// PATH, to warn of programs that are missing.
+    pub path: Option<OsString>,
+    /// `--set`: laid over the values of every entry.
+    pub set: Map<String, Value>,
+}
+
 /// A config that can be used, and what it warns of.
 #[derive(Debug)]
 pub struct Loaded {
@@ -71,19 +87,25 @@ pub struct Loaded {
 ///
 /// # Errors
 /// All that is wrong with all of them.
-pub fn load(sources: &[Source], library: &Library, environment: &Environment) -> Result<Loaded, Diagnostics> {
+pub fn load(
+    sources: &[Source],
+    library: &Library,
+    surroundings: &Surroundings,
+) -> Result<Loaded, Diagnostics> {
     let mut diagnostics = Vec::new();
     let units: Vec<Unit> = sources
         .iter()
-        .filter_map(|source| read(source, library).map_err(|wrong| diagnostics.extend(wrong)).ok())
+        .filter_map(|source| {
+            read(source, library, surroundings).map_err(|wrong| diagnostics.extend(wrong)).ok()
+        })
         .collect();
-    let (config, found) = compile::compile(&units, environment);
+    let (config, found) = compile::compile(&units, &surroundings.set);
     diagnostics.extend(found);
     let diagnostics = Diagnostics(diagnostics);
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
 }
 
-fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
+fn read(source: &Source, library: &Library, surroundings: &Surroundings) -> Result<Unit, Vec<Diagnostic>> {
     let (name, folder, text) = match source {
         Source::File(path) => {
             let folder =
@@ -112,7 +134,18 @@ fn read(source: &Source, library: &Library) -> Result<Unit, Vec<Diagnostic>> {
     let raw: RawConfig =
         serde_json::from_value(tree.value()).map_err(|error| wrong(error.to_string(), &text, tree.at))?;
     let files = named_files(&raw).map(|file| (file.to_owned(), read_named(file, &folder, library))).collect();
-    Ok(Unit { name, text, tree, raw, folder, files })
+    let unusable = unusable_programs(&raw, surroundings, &folder);
+    Ok(Unit { name, text, tree, raw, folder, files, unusable })
+}
+
+fn unusable_programs(
+    raw: &RawConfig,
+    surroundings: &Surroundings,
+    folder: &Path,
+) -> BTreeMap<String, String> {
+    let programs = raw.resources.iter().filter_map(|entry| Some(&entry.reconciler.exec.as_ref()?.command));
+    let problem = |program: &String| process::resolve(program, surroundings.path.as_deref(), folder).err();
+    programs.filter_map(|program| Some((program.clone(), problem(program)?.to_string()))).collect()
 }
 
 fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {

@@ -7,8 +7,8 @@ fn load_text(text: &str) -> Result<Loaded, Diagnostics> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
     fs::write(&file, text).unwrap();
-    let environment = Environment { path: Some("/bin:/usr/bin".into()), ..Environment::default() };
-    load(&[Source::File(file)], &Library::default(), &environment)
+    let surroundings = Surroundings { path: Some("/bin:/usr/bin".into()), ..Surroundings::default() };
+    load(&[Source::File(file)], &Library::default(), &surroundings)
 }
 
 /// What a person sees, with the temporary folder taken out.
@@ -95,8 +95,8 @@ fn two_entries_of_one_name_in_one_file_are_an_error_and_in_two_files_the_last_wi
             Source::File(file)
         })
         .collect();
-    let environment = Environment { path: Some("/bin:/usr/bin".into()), ..Environment::default() };
-    let config = load(&sources, &Library::default(), &environment).unwrap().config;
+    let surroundings = Surroundings { path: Some("/bin:/usr/bin".into()), ..Surroundings::default() };
+    let config = load(&sources, &Library::default(), &surroundings).unwrap().config;
     assert_eq!(config.entries.len(), 1);
     let Handler::Exec(exec) = &config.entries[0].reconciler.handler else { panic!("no exec") };
     assert_eq!(exec.program, super::super::Program::Named("env".into()));

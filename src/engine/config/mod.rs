@@ -3,7 +3,7 @@
 //!
 //! All errors are found in one go, each with file, line, column and the line itself.
 
-pub mod compile;
+mod compile;
 pub mod diagnostic;
 mod load;
 pub mod model;
@@ -11,7 +11,6 @@ pub mod raw;
 mod shape;
 mod tree;
 
-pub use compile::Environment;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use load::{Library, Loaded, Source, load};
+pub use load::{Library, Loaded, Source, Surroundings, load};
 pub use model::{Config, Crd, Entry, Exec, Handler, Program, Reconciler};

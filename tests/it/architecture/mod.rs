@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "helmfile/applier/inputs.rs",
     "helmfile/applier/values.rs",
     "cluster/cache/fingerprint.rs",
+    "engine/config/compile.rs",
     "engine/config/diagnostic.rs",
     "engine/config/shape.rs",
     "engine/config/tree.rs",
