@@ -1,9 +1,7 @@
 //! Writing to the API server.
 
-use std::time::Duration;
-
 use kube::{
-    Client,
+    Client, ResourceExt as _,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy},
 };
 use serde_json::Value;
@@ -12,6 +10,8 @@ use super::{
     cache::Fingerprint,
     describe,
     discovery::{Served, to_json},
+    fold::fold,
+    in_time,
 };
 use crate::object::{Key, ObjectRef};
 
@@ -80,9 +80,6 @@ impl WriteError {
     }
 }
 
-/// The longest a single write may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Writes objects.
 #[derive(Clone)]
 pub struct Writer {
@@ -109,7 +106,15 @@ impl Writer {
     ) -> Result<Written, WriteError> {
         let mut params = PatchParams::apply(manager);
         params.force = force;
-        self.patch(served, "apply", &Key::of(object), &params, &Patch::Apply(object), part).await
+        let key = Key::of(object);
+        let apply = || self.patch(served, "apply", &key, &params, Patch::Apply(object), part);
+        let written = apply().await?;
+        let Some(entries) = fold(written.managed_fields(), manager) else { return Ok(seen(served, written)) };
+        // We patched this object before. Now that we state all of it, what we leave out has to go.
+        let folded = serde_json::json!({"metadata": {"resourceVersion": written.resource_version(), "managedFields": entries}});
+        let as_ours = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        self.patch(served, "patch", &key, &as_ours, Patch::Merge(&folded), Part::Main).await?;
+        Ok(seen(served, apply().await?))
     }
 
     /// JSON merge patch. With a `metadata.resourceVersion` in it, only that version is changed.
@@ -125,7 +130,8 @@ impl Writer {
         part: Part,
     ) -> Result<Written, WriteError> {
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        self.patch(served, "patch", key, &params, &Patch::Merge(patch), part).await
+        let written = self.patch(served, "patch", key, &params, Patch::Merge(patch), part).await?;
+        Ok(seen(served, written))
     }
 
     async fn patch(
@@ -134,26 +140,21 @@ impl Writer {
         action: &'static str,
         key: &Key,
         params: &PatchParams,
-        patch: &Patch<&Value>,
+        patch: Patch<&Value>,
         part: Part,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<DynamicObject, WriteError> {
         let api = served.api_of(&self.client, key);
         let call = async {
             match part {
-                Part::Main => api.patch(&key.name, params, patch).await,
-                Part::Status => api.patch_status(&key.name, params, patch).await,
+                Part::Main => api.patch(&key.name, params, &patch).await,
+                Part::Status => api.patch_status(&key.name, params, &patch).await,
             }
         };
-        let object: DynamicObject = in_time(call).await.map_err(|source| WriteError {
-            action,
-            object: key.of_kind(&served.gvk),
-            source,
-        })?;
-        let print = Fingerprint::of(&object.metadata);
-        Ok(Written { object: to_json(&served.gvk, object), print })
+        in_time(call).await.map_err(|source| WriteError { action, object: key.of_kind(&served.gvk), source })
     }
 
-    /// Deletes exactly this object: one of the same name with another UID is left alone. Gone already is fine.
+    /// Deletes exactly this object: one of the same name with another UID is left alone. Gone already is fine. Returns the
+    /// object's version when it is still there, waiting for its finalizers.
     ///
     /// # Errors
     /// Whatever the API server says.
@@ -163,7 +164,7 @@ impl Writer {
         key: &Key,
         uid: &str,
         version: Option<&str>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Option<String>, WriteError> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
@@ -174,15 +175,14 @@ impl Writer {
         };
         let api = served.api_of(&self.client, key);
         match in_time(api.delete(&key.name, &params)).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(source) => Err(WriteError { action: "delete", object: key.of_kind(&served.gvk), source }),
-            Ok(_) => Ok(()),
+            Ok(left) => Ok(left.left().and_then(|object| object.metadata.resource_version)),
         }
     }
 }
 
-async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    let late =
-        || kube::Error::Service(Box::new(std::io::Error::other("the API server did not answer in time")));
-    tokio::time::timeout(WRITE_TIMEOUT, call).await.map_err(|_| late())?
+fn seen(served: &Served, object: DynamicObject) -> Written {
+    let print = Fingerprint::of(&object.metadata);
+    Written { object: to_json(&served.gvk, object), print }
 }

@@ -86,8 +86,9 @@ impl Discovery {
             return Ok(served);
         }
         let wanted = GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind);
-        let (resource, capabilities) =
-            kube::discovery::pinned_kind(&self.client, &wanted).await.map_err(|error| match &error {
+        let (resource, capabilities) = super::in_time(kube::discovery::pinned_kind(&self.client, &wanted))
+            .await
+            .map_err(|error| match &error {
                 kube::Error::Discovery(_) => DiscoveryError::NotServed(gvk.clone()),
                 kube::Error::Api(status) if is_missing(status) => DiscoveryError::NotServed(gvk.clone()),
                 _ => DiscoveryError::Failed { gvk: gvk.clone(), reason: super::describe(&error) },
@@ -129,7 +130,8 @@ fn is_missing(status: &Status) -> bool {
 /// # Errors
 /// Whatever else the API server says.
 pub async fn get(client: &Client, served: &Served, key: &Key) -> kube::Result<Option<serde_json::Value>> {
-    let object = served.api_of(client, key).get_opt(&key.name).await?;
+    let api = served.api_of(client, key);
+    let object = super::in_time(api.get_opt(&key.name)).await?;
     Ok(object.map(|object| to_json(&served.gvk, object)))
 }
 

@@ -25,7 +25,8 @@ pub struct Notice {
 
 /// Publishes Events in the name of this program.
 pub struct Publisher {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
     /// When each Event was last sent, so that one that repeats does not flood the API server.
     sent: Mutex<HashMap<(String, Notice), Instant>>,
 }
@@ -41,7 +42,7 @@ impl Publisher {
     /// Publishes with this client; `instance` tells replicas apart.
     pub fn new(client: Client, instance: String) -> Self {
         let reporter = Reporter { controller: env!("CARGO_PKG_NAME").to_owned(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client, reporter), sent: Mutex::default() }
+        Self { client, reporter, sent: Mutex::default() }
     }
 
     /// Publishes an Event about an object. Best effort: trouble is logged, never returned, since no delivery should fail
@@ -59,7 +60,9 @@ impl Publisher {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&published, &regarding).await {
+        // A recorder of its own each time: one that is kept merges Events with different texts into the first.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = super::in_time(recorder.publish(&published, &regarding)).await {
             tracing::debug!(
                 reason = notice.reason,
                 error = super::describe(&error),

@@ -6,6 +6,8 @@ pub mod client;
 pub mod crd;
 pub mod discovery;
 pub mod events;
+mod fold;
 mod trouble;
 
 pub use trouble::describe;
+pub(crate) use trouble::in_time;

@@ -127,6 +127,8 @@ fn hint(suggestion: Option<&str>) -> String {
 
 /// Keys of the state that a handler may echo; they mean nothing in a reply.
 const ECHOED: [&str; 5] = ["references", "watched", "triggers", "values", "attempt"];
+/// Longer delays are cut to this: a year.
+const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);
 const KEYS: [&str; 7] = ["object", "status", "dependents", "events", "requeue", "requeueAfter", "watches"];
 
 impl Reply {
@@ -178,7 +180,9 @@ impl Reply {
                 }
                 "events" => self.events.extend(typed::<Option<Vec<Event>>>(&key, value)?.unwrap_or_default()),
                 "requeue" => self.requeue = typed::<Option<bool>>(&key, value)?.unwrap_or_default(),
-                "requeueAfter" => self.requeue_after = delay(&key, &value)?,
+                "requeueAfter" => {
+                    self.requeue_after = delay(&key, &value)?.map(|delay| delay.min(LONGEST_DELAY));
+                }
                 "watches" => self.watches = typed(&key, value)?,
                 _ if ECHOED.contains(&key.as_str()) => {}
                 _ => {
@@ -277,6 +281,11 @@ mod tests {
             let reply = program(&format!(r#"{{"requeueAfter": {text}}}"#)).unwrap();
             assert_eq!(reply.requeue_after, Some(Duration::from_secs_f64(seconds)));
         }
+    }
+
+    #[test]
+    fn absurd_delays_are_cut() {
+        assert_eq!(program(r#"{"requeueAfter": 1e19}"#).unwrap().requeue_after, Some(LONGEST_DELAY));
     }
 
     #[test]

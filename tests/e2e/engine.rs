@@ -25,6 +25,14 @@ status: {said: "$text"}
 END
 "#;
 
+/// The same, but for the text `none`.
+const MAKES_A_CONFIG_MAP_UNLESS_TOLD: &str = r#"
+text=$(sed -n 's/.*"spec":{"text":"\([^"]*\)".*/\1/p')
+echo "status: {said: $text}"
+if [ "$text" = none ]; then echo 'dependents: {configmap.v1: []}'; exit; fi
+echo "dependents: {configmap.v1: [{apiVersion: v1, kind: ConfigMap, metadata: {name: $OBJECT_NAME}, data: {text: $text}}]}"
+"#;
+
 #[tokio::test]
 async fn a_shell_script_is_a_controller() {
     let scene = Scene::new(shared().await, "hello").await;
@@ -157,40 +165,130 @@ echo 'status: {step: done}'"#,
 }
 
 #[tokio::test]
+async fn the_last_word_is_the_replys_even_when_it_says_what_was_so_before() {
+    let scene = Scene::new(shared().await, "progress-again").await;
+    scene.hook(
+        "hook.sh",
+        r#"cat > /dev/null
+echo '{"status": {"step": "working"}}' > "$HOOK_PROGRESS"
+touch working; while [ ! -e go ]; do sleep 0.05; done
+echo 'status: {step: done}'; echo run >> runs"#,
+    );
+    let _operator = scene.start_hello();
+    scene.write("go", "", 0o644);
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "the end", |object| object["status"]["step"] == "done").await;
+    fs::remove_file(scene.folder().join("go")).unwrap();
+    scene.hello("h", json!({"again": true})).await;
+    scene.until(&hello(), "h", "progress", |object| object["status"]["step"] == "working").await;
+    scene.write("go", "", 0o644);
+    scene.until(&hello(), "h", "the end again", |object| object["status"]["step"] == "done").await;
+}
+
+#[tokio::test]
 async fn an_object_that_a_reply_watches_wakes_the_handler() {
     let scene = Scene::new(shared().await, "watches").await;
     scene.hook(
         "hook.sh",
-        r"cat > input.json; cp input.json input.$TRIGGER.json
+        r#"cat > input.new; mv input.new input.json
 echo 'watches: [{apiVersion: v1, kind: ConfigMap, name: watched}, {apiVersion: v1, kind: Secret, labelSelector: use=me, body: true}]'
-echo 'status: {runs: '$(ls input.*.json | wc -l)'}'",
+echo "$TRIGGER" >> runs"#,
     );
     let map = |text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "watched"}, "data": {"a": text}});
+    let secret = |name: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": {"use": "me"}}, "stringData": {"k": "v"}});
     scene.apply(map("1")).await;
+    scene.apply(secret("before")).await;
     let _operator = scene.start_hello();
     scene.hello("h", json!({})).await;
-    scene.until(&hello(), "h", "first run", |object| object["status"]["runs"] == 1).await;
-    // The watch starts after the first run; what it shows first is no news. So change the map until it is heard.
-    let mut round = 0;
-    wait_until("a run because of the watched object", SOON, async || {
-        round += 1;
-        scene.apply(map(&round.to_string())).await;
-        fs::read_to_string(scene.folder().join("input.Watch.json")).map_err(|error| error.to_string())
+    let given = async |what: &str, check: &(dyn Fn(&Value) -> bool + Sync)| {
+        wait_until(what, SOON, async || {
+            let input =
+                fs::read_to_string(scene.folder().join("input.json")).map_err(|error| error.to_string())?;
+            let input: Value = serde_json::from_str(&input).map_err(|error| error.to_string())?;
+            if check(&input) { Ok(()) } else { Err(input.to_string()) }
+        })
+        .await;
+    };
+    given("the body of what was there before the watch", &|input| {
+        input["watched"]["secret.v1"][0]["metadata"]["name"] == "before"
     })
     .await;
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"use": "me"}}, "stringData": {"k": "v"}});
-    scene.apply(secret).await;
-    wait_until("the watched body in the state", SOON, async || {
-        let input =
-            fs::read_to_string(scene.folder().join("input.json")).map_err(|error| error.to_string())?;
-        let input: Value = serde_json::from_str(&input).map_err(|error| error.to_string())?;
-        if input["watched"]["secret.v1"][0]["metadata"]["name"] == "s" {
-            Ok(())
-        } else {
-            Err(input.to_string())
-        }
+    scene.apply(map("2")).await;
+    given("a run because of the watched object", &|input| {
+        input["triggers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|trigger| trigger["type"] == "Watch" && trigger["name"] == "watched")
     })
     .await;
+    scene.apply(secret("later")).await;
+    given("the bodies of both", &|input| {
+        input["watched"]["secret.v1"].as_array().is_some_and(|list| list.len() == 2)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_field_that_was_patched_in_goes_when_the_handler_states_the_whole_object_without_it() {
+    let scene = Scene::new(shared().await, "fold").await;
+    let whole = |data: &str| {
+        format!(
+            "echo 'dependents: {{configmap.v1: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: h}}, data: {data}}}]}}'"
+        )
+    };
+    scene.hook("hook.sh", &whole("{a: one}"));
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    scene.until(&config_map(), "h", "created", |object| object["data"] == json!({"a": "one"})).await;
+    // The classic script: takes what it is given, edits it, prints it.
+    scene.hook("hook.sh", r#"sed 's/"a":"one"/"a":"one","extra":"x"/'"#);
+    scene.hello("h", json!({"step": 2})).await;
+    scene
+        .until(&config_map(), "h", "edited", |object| object["data"] == json!({"a": "one", "extra": "x"}))
+        .await;
+    scene.hook("hook.sh", &whole("{a: two}"));
+    scene.hello("h", json!({"step": 3})).await;
+    scene
+        .until(&config_map(), "h", "stated as a whole", |object| object["data"] == json!({"a": "two"}))
+        .await;
+}
+
+#[tokio::test]
+async fn a_child_that_is_held_by_a_finalizer_comes_back_when_it_is_wanted_again() {
+    let scene = Scene::new(shared().await, "held").await;
+    scene.hook("hook.sh", MAKES_A_CONFIG_MAP_UNLESS_TOLD);
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({"text": "one"})).await;
+    let first = scene.until(&config_map(), "h", "created", Value::is_object).await;
+    scene.patch(&config_map(), "h", json!({"metadata": {"finalizers": ["test.example.com/hold"]}})).await;
+    scene.hello("h", json!({"text": "none"})).await;
+    scene
+        .until(&config_map(), "h", "going", |object| object["metadata"]["deletionTimestamp"].is_string())
+        .await;
+    scene.hello("h", json!({"text": "two"})).await;
+    scene.until(&hello(), "h", "wanted again", |object| object["status"]["said"] == "two").await;
+    scene.patch(&config_map(), "h", json!({"metadata": {"finalizers": null}})).await;
+    let second = scene.until(&config_map(), "h", "made anew", |object| object["data"]["text"] == "two").await;
+    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_replaced_by_one_of_the_same_name_is_handled_again() {
+    let scene = Scene::new(shared().await, "replaced").await;
+    scene.hook("hook.sh", MAKES_A_CONFIG_MAP);
+    let _operator = scene.start_hello();
+    for round in 0..10 {
+        let text = format!("round {round}");
+        let made = scene.hello("h", json!({ "text": text })).await;
+        let child = scene
+            .until(&config_map(), "h", "made for this round", |object| {
+                object["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
+            })
+            .await;
+        assert_eq!(child["data"]["text"], text.as_str());
+        scene.delete(&hello(), "h").await;
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -44,13 +43,16 @@ impl Change {
     }
 }
 
-/// Called for each change, under the store's lock: it must be quick and must not call back into the store.
+/// Called for each change, under the store's lock: it must be quick and must not call into a store, but for
+/// [`Store::key_of_uid`].
 pub type Listener = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// All copies of one watch.
 pub struct Store {
     gvk: Gvk,
     inner: Mutex<Inner>,
+    /// UID → the object. Locked last and only for a moment: listeners of other stores ask it while they hold those.
+    uids: Mutex<HashMap<String, Key>>,
     /// Counts changes, so that waiting for one needs no polling.
     version: watch::Sender<u64>,
     state: watch::Sender<StoreState>,
@@ -68,8 +70,6 @@ pub struct StoreState {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<Key, Cached>,
-    /// UID → the object.
-    uids: HashMap<String, Key>,
     /// UID of an owner → what it owns.
     owned: HashMap<String, HashSet<Key>>,
     listeners: Vec<(u64, Listener)>,
@@ -82,6 +82,7 @@ impl Store {
         Self {
             gvk,
             inner: Mutex::default(),
+            uids: Mutex::default(),
             version: watch::Sender::new(0),
             state: watch::Sender::new(state),
         }
@@ -99,7 +100,7 @@ impl Store {
 
     /// The name of the object with this UID.
     pub fn key_of_uid(&self, uid: &str) -> Option<Key> {
-        self.lock().uids.get(uid).cloned()
+        self.uids().get(uid).cloned()
     }
 
     /// Everything that the object with this UID owns, in the order of names.
@@ -149,18 +150,14 @@ impl Store {
         self.state.subscribe()
     }
 
-    /// Waits until the copy of an object satisfies `seen`, at most for `limit`. Says whether it did.
-    pub async fn wait(&self, key: &Key, limit: Duration, seen: impl Fn(Option<&Cached>) -> bool) -> bool {
+    /// Waits until the copy of an object satisfies `seen`.
+    pub async fn wait(&self, key: &Key, seen: impl Fn(Option<&Cached>) -> bool) {
         let mut version = self.version.subscribe();
-        let wait = async {
-            while !seen(self.lock().objects.get(key)) {
-                if version.changed().await.is_err() {
-                    return false;
-                }
+        while !seen(self.lock().objects.get(key)) {
+            if version.changed().await.is_err() {
+                return;
             }
-            true
-        };
-        tokio::time::timeout(limit, wait).await.unwrap_or(false)
+        }
     }
 
     pub(super) fn put(&self, object: Value, print: Fingerprint, initial: bool) {
@@ -170,8 +167,12 @@ impl Store {
         let before = inner.objects.insert(key.clone(), after.clone());
         if let Some(before) = &before {
             inner.unindex(&key, &before.object);
+            self.forget_uid(&before.object);
         }
         inner.index(&key, &after.object);
+        if let Some(uid) = object::uid(&after.object) {
+            self.uids().insert(uid.to_owned(), key.clone());
+        }
         let same = before.as_ref().is_some_and(|before| {
             object::resource_version(&before.object) == object::resource_version(&after.object)
         });
@@ -187,6 +188,7 @@ impl Store {
         let mut inner = self.lock();
         let Some(before) = inner.objects.remove(key) else { return };
         inner.unindex(key, &before.object);
+        self.forget_uid(&before.object);
         inner.tell(&Change {
             gvk: self.gvk.clone(),
             key: key.clone(),
@@ -206,6 +208,16 @@ impl Store {
         });
     }
 
+    fn forget_uid(&self, object: &Value) {
+        if let Some(uid) = object::uid(object) {
+            self.uids().remove(uid);
+        }
+    }
+
+    fn uids(&self) -> std::sync::MutexGuard<'_, HashMap<String, Key>> {
+        self.uids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,18 +225,12 @@ impl Store {
 
 impl Inner {
     fn index(&mut self, key: &Key, object: &Value) {
-        if let Some(uid) = object::uid(object) {
-            self.uids.insert(uid.to_owned(), key.clone());
-        }
         for owner in object::owner_uids(object) {
             self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
         }
     }
 
     fn unindex(&mut self, key: &Key, object: &Value) {
-        if let Some(uid) = object::uid(object) {
-            self.uids.remove(uid);
-        }
         for owner in object::owner_uids(object) {
             if let Some(keys) = self.owned.get_mut(owner) {
                 keys.remove(key);

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
@@ -130,12 +130,16 @@ async fn run(discovery: Discovery, key: WatchKey, store: Arc<Store>) {
     while let Some((number, event)) = events.next().await {
         match event {
             Err(trouble) => {
-                tracing::warn!(kind = %key.gvk, %trouble, "watch interrupted");
+                if store.state().borrow().trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!(kind = %key.gvk, %trouble, "watch interrupted");
+                }
                 store.set_state(|state| state.trouble = Some(trouble));
                 continue;
             }
             Ok(Event::Init) => {
                 starts.insert(number, HashSet::new());
+                // Only a listing that begins; whether it succeeds is still to be seen.
+                continue;
             }
             Ok(Event::InitApply((object, print))) => {
                 starts.entry(number).or_default().insert(Key::of(&object));
@@ -236,13 +240,16 @@ fn adapt<K: kube::Resource + Send + 'static>(
         .boxed()
 }
 
-/// How long a broken watch pauses: 0.2 s, doubling, at most 5 s, from the start again after the first event.
+/// How long a broken watch pauses: 0.2 s, doubling, at most 5 s, from the start again after ten calm seconds.
 ///
 /// The library's own grows to 30 s and forgets an outage only after two calm minutes: too long to be blind.
 #[derive(Debug, Default)]
 struct Pause {
     failures: u32,
+    last: Option<Instant>,
 }
+
+const CALM: Duration = Duration::from_secs(10);
 
 impl Iterator for Pause {
     type Item = Duration;
@@ -250,13 +257,17 @@ impl Iterator for Pause {
     fn next(&mut self) -> Option<Duration> {
         let pause = Duration::from_millis(200).saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
+        self.last = Some(Instant::now());
         Some(pause.min(Duration::from_secs(5)))
     }
 }
 
 impl Backoff for Pause {
+    /// Called for every event, also for the one that only says that a listing begins.
     fn reset(&mut self) {
-        self.failures = 0;
+        if self.last.is_some_and(|last| last.elapsed() > CALM) {
+            self.failures = 0;
+        }
     }
 }
 

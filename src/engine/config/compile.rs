@@ -59,6 +59,7 @@ pub(super) fn compile(units: &[Unit], set: &Map<String, Value>) -> (Config, Vec<
                     .error(&at, format!("`resources[{first}]` is called `{}` already; {hint}", entry.name));
             }
             entries.retain(|earlier| earlier.name != entry.name);
+            compiler.no_rivals(&entry, &entries, &at);
             entries.push(Arc::new(entry));
         }
         crds.extend(compiler.crds());
@@ -96,6 +97,27 @@ impl Compiler<'_> {
             concurrency: raw.concurrency.unwrap_or(DEFAULT_CONCURRENCY).into(),
             condition: raw.condition.clone(),
         })
+    }
+
+    /// Two entries that own the same things would undo each other's work for ever.
+    fn no_rivals(&mut self, entry: &Entry, earlier: &[Arc<Entry>], at: &Path) {
+        for other in earlier.iter().filter(|other| other.gvk.same_kind(&entry.gvk)) {
+            if let Some(kind) = entry
+                .dependents
+                .iter()
+                .find(|kind| other.dependents.iter().any(|theirs| theirs.same_kind(kind)))
+            {
+                let problem = format!(
+                    "`{}` creates {kind} for the same objects; the two would delete each other's",
+                    other.name
+                );
+                self.error(&at.key("dependents"), problem);
+            }
+            if entry.condition.is_some() && entry.condition == other.condition {
+                let problem = format!("`{}` keeps the same condition on the same objects", other.name);
+                self.error(&at.key("condition"), problem);
+            }
+        }
     }
 
     /// An entry's name is part of a field manager, which the API server limits to 128 characters.

@@ -125,3 +125,17 @@ fn a_diagnostic_shows_the_line() {
     assert!(shown[1].ends_with("config.yaml:5:5"));
     assert_eq!(shown[3..], ["5 |     exek: {command: sh}", "  |     ^"]);
 }
+
+#[test]
+fn two_entries_that_would_undo_each_other_are_an_error() {
+    let entry = |name: &str| {
+        format!(
+            "- name: {name}\n  version: v1\n  kind: A\n  condition: Good\n  dependents: [{{version: v1, kind: C}}]\n  reconciler: {{exec: {{command: sh}}}}\n"
+        )
+    };
+    assert_eq!(
+        complaints(&format!("resources:\n{}{}", entry("a"), entry("b"))),
+        "12:3 `a` creates v1 C for the same objects; the two would delete each other's\n\
+         11:3 `a` keeps the same condition on the same objects"
+    );
+}

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     cluster::{
         apply::Writer,
-        cache::{Caches, Scope, Watch},
+        cache::{Cached, Caches, Scope, Watch},
         discovery::Discovery,
         events::Publisher,
     },
@@ -67,10 +67,16 @@ pub(super) struct Controller {
 /// What is remembered of an object between its runs.
 #[derive(Debug, Default)]
 pub(super) struct ObjectState {
+    /// Of which object: another one of the same name starts anew.
+    pub(super) uid: String,
     pub(super) memory: Memory,
     pub(super) watches: ActiveWatches,
     /// Failures in a row.
     pub(super) attempt: u32,
+    /// Runs in a row that lost a race.
+    pub(super) races: u32,
+    /// Replies in a row that asked to run again at once.
+    pub(super) requeues: u32,
     /// What the engine's own condition says: whether the last run succeeded, and the message.
     pub(super) told: Option<(bool, String)>,
 }
@@ -80,9 +86,17 @@ impl Controller {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object of a dependent kind, whoever owns it.
-    pub(super) fn cached(&self, name: &ObjectRef) -> Option<Value> {
-        let (_, watch) = self.dependents.get(&name.gvk.key())?;
-        Some((*watch.store.get(&name.key())?.object).clone())
+    /// An object of our kind or a dependent one as the caches have it, whoever owns it.
+    pub(super) fn cached(&self, name: &ObjectRef) -> Option<Cached> {
+        let watch = match self.dependents.get(&name.gvk.key()) {
+            Some((_, watch)) => watch,
+            None => &self.parents,
+        };
+        watch.store.get(&name.key())
+    }
+
+    /// The same without what tells its changes apart.
+    pub(super) fn known(&self, name: &ObjectRef) -> Option<Value> {
+        Some((*self.cached(name)?.object).clone())
     }
 }

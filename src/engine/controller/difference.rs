@@ -63,6 +63,33 @@ pub(super) fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
+/// Whether all that differs between an object before and after a write is what the write said.
+///
+/// If so, the version after it is ours. If not, somebody else has written in between, or the API server filled something
+/// in; then its event counts. A write that changed nothing returns the version of somebody else.
+pub(super) fn is_explained(before: &Value, after: &Value, written: &Value) -> bool {
+    const BOOKKEEPING: [&str; 4] = ["resourceVersion", "generation", "managedFields", "selfLink"];
+    match (before, after, written) {
+        (Value::Object(old), Value::Object(new), Value::Object(said)) => {
+            let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+            keys.filter(|key| !BOOKKEEPING.contains(&key.as_str())).all(|key| {
+                let (old, new) = (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
+                old == new || said.get(key).is_some_and(|said| is_explained(old, new, said))
+            })
+        }
+        (Value::Array(old), Value::Array(new), Value::Array(said))
+            if new.iter().all(|item| item.get("type").is_some()) =>
+        {
+            let typed =
+                |list: &'_ [Value], item: &Value| list.iter().any(|other| other["type"] == item["type"]);
+            old.iter().all(|item| typed(new, item))
+                && new.iter().all(|item| old.contains(item) || typed(said, item))
+        }
+        // New from top to bottom, and named: the rest of it is what the server fills in.
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -89,6 +116,23 @@ mod tests {
             (Some(json!({"spec": {"a": 1}})), Some(json!({"status": {"b": 2}})))
         );
         assert_eq!(split_status(patch.clone(), false), (patch, None));
+    }
+
+    #[test]
+    fn a_version_is_ours_when_the_write_explains_all_that_changed() {
+        let before = json!({"metadata": {"resourceVersion": "1"}, "spec": {"a": 1}, "status": {"s": 1}});
+        let written = json!({"metadata": {"name": "x"}, "status": {"s": 2}});
+        let ours = json!({"metadata": {"resourceVersion": "2"}, "spec": {"a": 1}, "status": {"s": 2}});
+        assert!(is_explained(&before, &ours, &written));
+        let theirs = json!({"metadata": {"resourceVersion": "3"}, "spec": {"a": 9}, "status": {"s": 2}});
+        assert!(!is_explained(&before, &theirs, &written), "somebody edited the spec meanwhile");
+        let conditions = |ours: &str, theirs: &str| json!({"status": {"conditions": [{"type": "Ours", "status": ours}, {"type": "Theirs", "status": theirs}]}});
+        let written = json!({"status": {"conditions": [{"type": "Ours", "status": "True"}]}});
+        assert!(is_explained(&conditions("False", "x"), &conditions("True", "x"), &written));
+        assert!(
+            !is_explained(&conditions("True", "x"), &conditions("True", "y"), &written),
+            "their condition moved"
+        );
     }
 
     #[test]

@@ -4,9 +4,13 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +22,7 @@ use crate::{
     cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
     contract::{Trigger, TriggerType},
     engine::config::Entry,
-    object::{self, Gvk},
+    object::{self, Gvk, Key},
 };
 
 /// Runs an entry until `stop`; then lets runs that have begun come to their end.
@@ -43,13 +47,43 @@ pub async fn run(entry: Arc<Entry>, shared: Shared, stop: CancellationToken) -> 
         };
         let controller = Arc::clone(&controller);
         runs.spawn(async move {
+            let key = turn.key.clone();
+            let mut abandoned = Abandoned { queue: Arc::clone(&controller.queue), key: Some(key) };
             reconcile::run(&controller, turn).await;
+            abandoned.key = None;
             drop(place);
         });
-        while runs.try_join_next().is_some() {}
+        while let Some(ended) = runs.try_join_next() {
+            report(ended);
+        }
     }
-    runs.join_all().await;
+    while let Some(ended) = runs.join_next().await {
+        report(ended);
+    }
     Ok(())
+}
+
+/// Puts an object back in line when its run panics: that is a bug, but no object may be stuck because of one.
+struct Abandoned {
+    queue: Arc<Queue>,
+    key: Option<Key>,
+}
+
+/// How long an object waits after its run panicked.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.queue.done(key, Vec::new(), Some((TriggerType::Retry, AFTER_PANIC)));
+        }
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a run panicked; please report this bug");
+    }
 }
 
 impl Controller {

@@ -1,10 +1,11 @@
 //! Carrying out a plan, one step after the other.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use serde_json::Value;
 
 use super::{
+    context::Controller,
+    difference::is_explained,
+    observe::Observation,
     ownership::{describe_owner, owns},
     plan::{Applied, Memory, Step, status_manifest},
     queue::deleted,
@@ -61,124 +62,155 @@ impl ExecuteError {
 #[derive(Debug, Clone)]
 pub(super) struct Trace {
     pub(super) object: ObjectRef,
-    /// The version that the write made; absent for a deletion.
-    pub(super) version: Option<String>,
     pub(super) uid: String,
+    /// The object's version after the write; absent when it is gone.
+    pub(super) version: Option<String>,
+    /// How the queue knows the event of this write; absent when it is not certainly ours.
+    pub(super) event: Option<String>,
 }
 
-impl Trace {
-    fn of(name: ObjectRef, written: &Value) -> Self {
-        Self {
-            object: name,
-            version: object::resource_version(written).map(str::to_owned),
-            uid: object::uid(written).unwrap_or_default().to_owned(),
-        }
-    }
-
-    /// How the queue knows the event of this write.
-    pub(super) fn event_version(&self) -> String {
-        self.version.clone().unwrap_or_else(|| deleted(&self.uid))
-    }
-}
-
-/// Writes for one object.
+/// Writes for one object, in the name of one manager.
 pub(super) struct Executor<'a> {
-    pub(super) writer: &'a Writer,
-    pub(super) client: &'a kube::Client,
+    pub(super) controller: &'a Controller,
+    pub(super) seen: &'a Observation,
     pub(super) manager: &'a str,
-    pub(super) parent: &'a Value,
-    pub(super) kind: &'a Arc<Served>,
-    pub(super) dependents: &'a BTreeMap<String, Arc<Served>>,
 }
 
 impl Executor<'_> {
-    /// Carries out one step and remembers it.
-    pub(super) async fn step(&self, step: &Step, memory: &mut Memory) -> Result<Trace, ExecuteError> {
+    /// Carries out one step and remembers it. `done` is what this run has written before.
+    pub(super) async fn step(
+        &self,
+        step: &Step,
+        done: &[Trace],
+        memory: &mut Memory,
+    ) -> Result<Trace, ExecuteError> {
         match step {
             Step::Create { manifest } => {
-                let served = self.served(manifest)?;
-                let force = self.is_ours_already(served, manifest).await?;
-                self.apply(served, manifest, force, memory).await
+                let force = self.is_ours_already(self.served(manifest)?, manifest).await?;
+                self.apply(manifest, force, memory).await
             }
-            Step::Apply { manifest } => self.apply(self.served(manifest)?, manifest, true, memory).await,
-            Step::Patch { object, patch, status } => {
-                let served = self.served_ref(object)?;
-                let part = if *status { Part::Status } else { Part::Main };
-                let written = self.writer.merge(served, &object.key(), patch, self.manager, part).await?;
-                Ok(Trace::of(object.clone(), &written.object))
-            }
+            Step::Apply { manifest } => self.apply(manifest, true, memory).await,
+            Step::Patch { object, patch, status } => self.patch(object, patch, *status, done).await,
             Step::Delete { object, uid, resource_version } => {
+                let version = self.still(object, resource_version.as_deref(), done);
                 let served = self.served_ref(object)?;
-                self.writer.delete(served, &object.key(), uid, resource_version.as_deref()).await?;
+                let left = self.writer().delete(served, &object.key(), uid, version.as_deref()).await?;
                 memory.applied.remove(object);
-                Ok(Trace { object: object.clone(), version: None, uid: uid.clone() })
+                // While finalizers hold it, its end is still news: somebody may want it back by then.
+                let event = Some(left.clone().unwrap_or_else(|| deleted(uid)));
+                Ok(Trace { object: object.clone(), uid: uid.clone(), version: left, event })
             }
             Step::Status { manifest } => {
-                let written = self.status(manifest, self.manager).await?;
+                let trace = self.status(manifest).await?;
                 memory.status = Some(digest::of_json(&manifest["status"]));
-                Ok(Trace::of(Key::of(manifest).of_kind(&self.kind.gvk), &written.object))
+                Ok(trace)
             }
         }
     }
 
-    /// Applies a status in a manager's name. By force: what a handler answers as its status is its own to say.
-    pub(super) async fn status(&self, manifest: &Value, manager: &str) -> Result<Written, WriteError> {
-        let part = if self.kind.status_subresource { Part::Status } else { Part::Main };
-        self.writer.apply(self.kind, manifest, manager, true, part).await
+    /// Applies a status. By force: what a handler answers as its status is its own to say.
+    pub(super) async fn status(&self, manifest: &Value) -> Result<Trace, ExecuteError> {
+        let kind = &self.seen.kind;
+        let part = if kind.status_subresource { Part::Status } else { Part::Main };
+        let name = Key::of(manifest).of_kind(&kind.gvk);
+        let before = self.controller.known(&name);
+        let written = self.writer().apply(kind, manifest, self.manager, true, part).await?;
+        Ok(trace(name, before.as_ref(), &written, manifest))
     }
 
     /// A status that a hook reports while it runs.
     pub(super) async fn progress(
         &self,
-        status: Value,
+        status: &Value,
         memory: &mut Memory,
     ) -> Result<Option<Trace>, ExecuteError> {
-        if memory.status.as_ref() == Some(&digest::of_json(&status)) {
+        if memory.status.as_ref() == Some(&digest::of_json(status)) {
             return Ok(None);
         }
-        self.step(&Step::Status { manifest: status_manifest(self.parent, &status) }, memory).await.map(Some)
+        let manifest = status_manifest(&self.seen.object, status);
+        self.step(&Step::Status { manifest }, &[], memory).await.map(Some)
     }
 
-    async fn apply(
-        &self,
-        served: &Served,
-        manifest: &Value,
-        force: bool,
-        memory: &mut Memory,
-    ) -> Result<Trace, ExecuteError> {
-        let written = self.writer.apply(served, manifest, self.manager, force, Part::Main).await?;
+    async fn apply(&self, manifest: &Value, force: bool, memory: &mut Memory) -> Result<Trace, ExecuteError> {
+        let served = self.served(manifest)?;
         let name = Key::of(manifest).of_kind(&served.gvk);
-        memory
-            .applied
-            .insert(name.clone(), Applied { digest: digest::of_json(manifest), print: written.print });
-        Ok(Trace::of(name, &written.object))
+        let before = self.controller.known(&name);
+        let written = self.writer().apply(served, manifest, self.manager, force, Part::Main).await?;
+        let applied = Applied { digest: digest::of_json(manifest), print: written.print.clone() };
+        memory.applied.insert(name.clone(), applied);
+        Ok(trace(name, before.as_ref(), &written, manifest))
+    }
+
+    /// A merge patch never lands on a new object of the same name, nor on what others have changed since.
+    async fn patch(
+        &self,
+        object: &ObjectRef,
+        patch: &Value,
+        status: bool,
+        done: &[Trace],
+    ) -> Result<Trace, ExecuteError> {
+        let mut patch = patch.clone();
+        let planned = patch.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        if let Some(version) = self.still(object, planned, done) {
+            patch["metadata"]["resourceVersion"] = version.into();
+        }
+        let before = self.controller.known(object);
+        let part = if status { Part::Status } else { Part::Main };
+        let served = self.served_ref(object)?;
+        let written = self.writer().merge(served, &object.key(), &patch, self.manager, part).await?;
+        Ok(trace(object.clone(), before.as_ref(), &written, &patch))
+    }
+
+    /// The version to ask for: the one that we wrote last in this run; or that of the moment, when only status has moved
+    /// since the handler was given the object; else the one it was given, so that the write is refused.
+    fn still(&self, object: &ObjectRef, planned: Option<&str>, done: &[Trace]) -> Option<String> {
+        let planned = planned?;
+        let last =
+            done.iter().rev().find(|trace| trace.object == *object).and_then(|trace| trace.event.clone());
+        let now =
+            self.controller.cached(object).filter(|cached| Some(&cached.print) == self.seen.print(object));
+        let now = now.and_then(|cached| object::resource_version(&cached.object).map(str::to_owned));
+        Some(last.or(now).unwrap_or_else(|| planned.to_owned()))
     }
 
     /// Our caches may lag, so the last look before a first apply is at the API server (RULES 11).
     async fn is_ours_already(&self, served: &Served, manifest: &Value) -> Result<bool, ExecuteError> {
         let key = Key::of(manifest);
         let object = || key.of_kind(&served.gvk);
-        let live = discovery::get(self.client, served, &key).await;
+        let live = discovery::get(self.controller.shared.discovery.client(), served, &key).await;
         match live.map_err(|error| ExecuteError::Look { object: object(), reason: describe(&error) })? {
             None => Ok(false),
-            Some(live) if owns(self.parent, &live) => Ok(true),
+            Some(live) if owns(&self.seen.object, &live) => Ok(true),
             Some(live) => Err(ExecuteError::NotOurs { object: object(), owner: describe_owner(&live) }),
         }
     }
 
+    fn writer(&self) -> &Writer {
+        &self.controller.shared.writer
+    }
+
     fn served(&self, manifest: &Value) -> Result<&Served, ExecuteError> {
         let name = ObjectRef::of(manifest);
-        let known = name.as_ref().and_then(|name| self.dependents.get(&name.gvk.key()));
+        let known = name.as_ref().and_then(|name| self.seen.dependents.get(&name.gvk.key()));
         known.map(AsRef::as_ref).ok_or_else(|| {
-            ExecuteError::UnknownKind(name.unwrap_or_else(|| Key::of(manifest).of_kind(&self.kind.gvk)))
+            ExecuteError::UnknownKind(name.unwrap_or_else(|| Key::of(manifest).of_kind(&self.seen.kind.gvk)))
         })
     }
 
     fn served_ref(&self, object: &ObjectRef) -> Result<&Served, ExecuteError> {
-        if object.gvk == self.kind.gvk {
-            return Ok(self.kind);
+        if object.gvk == self.seen.kind.gvk {
+            return Ok(&self.seen.kind);
         }
-        let known = self.dependents.get(&object.gvk.key());
+        let known = self.seen.dependents.get(&object.gvk.key());
         known.map(AsRef::as_ref).ok_or_else(|| ExecuteError::UnknownKind(object.clone()))
     }
+}
+
+fn trace(object: ObjectRef, before: Option<&Value>, written: &Written, said: &Value) -> Trace {
+    let version = object::resource_version(&written.object).map(str::to_owned);
+    let ours = before.is_none_or(|before| {
+        object::resource_version(before) != version.as_deref() && is_explained(before, &written.object, said)
+    });
+    let uid = object::uid(&written.object).unwrap_or_default().to_owned();
+    Trace { object, uid, event: version.clone().filter(|_| ours), version }
 }

@@ -6,21 +6,23 @@ use serde_json::Value;
 
 use super::{
     context::Controller,
+    ownership::owns,
     plan::{KindRules, Shown},
     watches::ActiveWatches,
 };
 use crate::{
     cluster::{
-        cache::Cached,
+        cache::{Cached, Fingerprint},
         discovery::{DiscoveryError, Served},
     },
     contract::{ByKind, State, Trigger},
-    object::{self, ObjectRef},
+    object::{self, Key, ObjectRef},
 };
 
 /// Everything that one run starts from.
 pub(super) struct Observation {
     pub(super) object: Value,
+    print: Fingerprint,
     pub(super) shown: Vec<Shown>,
     pub(super) kind: std::sync::Arc<Served>,
     /// By contract key.
@@ -37,15 +39,13 @@ impl Observation {
         let uid = object::uid(&parent.object).unwrap_or_default();
         for (key, (gvk, watch)) in &controller.dependents {
             dependents.insert(key.clone(), discovery.resolve(gvk).await?);
+            let children = watch.store.owned_by(uid).into_iter();
+            let ours = children.filter(|cached| owns(&parent.object, &cached.object));
             shown.extend(
-                watch
-                    .store
-                    .owned_by(uid)
-                    .into_iter()
-                    .map(|cached| Shown { object: (*cached.object).clone(), print: Some(cached.print) }),
+                ours.map(|cached| Shown { object: (*cached.object).clone(), print: Some(cached.print) }),
             );
         }
-        Ok(Self { object: (*parent.object).clone(), shown, kind, dependents })
+        Ok(Self { object: (*parent.object).clone(), print: parent.print.clone(), shown, kind, dependents })
     }
 
     /// The state for the handler. Declared kinds without objects are given as empty lists.
@@ -71,6 +71,15 @@ impl Observation {
             values: Value::Object(controller.entry.values.clone()),
             attempt,
         }
+    }
+
+    /// How an object looked, status aside, when the handler was given it.
+    pub(super) fn print(&self, name: &ObjectRef) -> Option<&Fingerprint> {
+        if *name == Key::of(&self.object).of_kind(&self.kind.gvk) {
+            return Some(&self.print);
+        }
+        let shown = self.shown.iter().find(|shown| ObjectRef::of(&shown.object).as_ref() == Some(name));
+        shown.and_then(|shown| shown.print.as_ref())
     }
 
     /// What the plan needs to know of the dependents' kinds.

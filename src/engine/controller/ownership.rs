@@ -16,9 +16,11 @@ pub(super) fn owner_reference(parent: &Value) -> Value {
     })
 }
 
-/// Whether `child` names `parent` as an owner, by UID: names are used again.
+/// Whether `child` is `parent`'s: it names it as an owner, by UID since names are used again, and no other object controls it.
 pub(super) fn owns(parent: &Value, child: &Value) -> bool {
-    object::uid(parent).is_some_and(|uid| object::owner_uids(child).any(|owner| owner == uid))
+    let Some(uid) = object::uid(parent) else { return false };
+    let others = object::controller_of(child).is_some_and(|controller| controller["uid"] != uid);
+    !others && object::owner_uids(child).any(|owner| owner == uid)
 }
 
 /// Who else has a claim on an object, for a message.

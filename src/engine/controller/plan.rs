@@ -86,6 +86,9 @@ pub struct Plan {
     /// Events to publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// Run again at once, with back-off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requeue: bool,
     /// When to run again.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub requeue_after: Option<Duration>,
@@ -239,7 +242,13 @@ pub fn plan(observed: &Observed<'_>, reply: Reply) -> Result<Plan, PlanError> {
         steps.extend(own_status(observed, status));
     }
     check_watches(reply.watches.as_deref().unwrap_or_default())?;
-    Ok(Plan { steps, events: reply.events, requeue_after: reply.requeue_after, watches: reply.watches })
+    Ok(Plan {
+        requeue: reply.requeue,
+        steps,
+        events: reply.events,
+        requeue_after: reply.requeue_after,
+        watches: reply.watches,
+    })
 }
 
 fn check_watches(watches: &[WatchRequest]) -> Result<(), PlanError> {
@@ -290,6 +299,8 @@ fn dependent(
         .iter()
         .find(|shown| is_kind(&shown.object, kind) && Key::of(&shown.object) == name.key());
     let step = match shown {
+        // Its removal will bring the handler back, and a new one then.
+        Some(shown) if object::is_terminating(&shown.object) => None,
         Some(shown) if object::resource_version(&manifest).is_some() => {
             edited_copy(&name, &shown.object, &manifest)
         }
@@ -398,11 +409,10 @@ fn own_object(observed: &Observed<'_>, reply: ObjectReply) -> Result<Vec<Step>, 
     let (main, status) =
         difference::split_status(merge_patch(given, &edited), observed.kind.status_subresource);
     let version = &given["metadata"]["resourceVersion"];
-    let step = |patch: Value, status: bool| {
-        let mut patch = patch;
-        if !status {
-            patch["metadata"]["resourceVersion"] = version.clone();
-        }
+    let step = |mut patch: Value, status: bool| {
+        // Neither on a new object of the same name, nor over what others have changed since.
+        patch["metadata"]["resourceVersion"] = version.clone();
+        patch["metadata"]["uid"] = given["metadata"]["uid"].clone();
         Step::Patch { object: name.clone(), patch, status }
     };
     Ok(main
@@ -415,8 +425,13 @@ fn own_object(observed: &Observed<'_>, reply: ObjectReply) -> Result<Vec<Step>, 
 fn own_status(observed: &Observed<'_>, status: Map<String, Value>) -> Option<Step> {
     let status = Value::Object(status);
     let current = observed.object.get("status").unwrap_or(&Value::Null);
-    let written_before = observed.memory.status.as_ref() == Some(&digest::of_json(&status));
-    if *current == status || (written_before && difference::covers(current, &status)) {
+    // What the object had when the handler was given it says nothing once progress has been written since.
+    let last = observed.memory.status.as_ref().map(|last| *last == digest::of_json(&status));
+    let in_place = match last {
+        None => *current == status,
+        Some(same) => same && difference::covers(current, &status),
+    };
+    if in_place {
         return None;
     }
     let object = observed.object;

@@ -191,8 +191,8 @@ fn an_edited_object_is_written_in_two_parts() {
     else {
         panic!("{steps:?}")
     };
-    assert_eq!(*main, json!({"spec": {"a": 2}, "metadata": {"resourceVersion": "7"}}));
-    assert_eq!(*status, json!({"status": {"seen": 2}}));
+    assert_eq!(*main, json!({"spec": {"a": 2}, "metadata": {"resourceVersion": "7", "uid": "u-1"}}));
+    assert_eq!(*status, json!({"status": {"seen": 2}, "metadata": {"resourceVersion": "7", "uid": "u-1"}}));
 }
 
 #[test]
@@ -236,4 +236,33 @@ proptest! {
         let expected: std::collections::BTreeSet<String> = ours.difference(&names).cloned().collect();
         prop_assert_eq!(deleted, expected);
     }
+}
+
+#[test]
+fn a_status_that_was_there_before_progress_was_written_is_written_again() {
+    let written = |status: Value| Memory { status: Some(digest::of_json(&status)), ..Memory::default() };
+    let after_progress = written(json!({"seen": "working"}));
+    assert_eq!(planned(&[], &[], &after_progress, r#"{"status": {"seen": 1}}"#).unwrap().steps.len(), 1);
+    assert_eq!(
+        planned(&[], &[], &written(json!({"seen": 1})), r#"{"status": {"seen": 1}}"#).unwrap().steps,
+        []
+    );
+}
+
+#[test]
+fn a_terminating_child_is_neither_applied_nor_deleted_again() {
+    let mut going = child("a", "u-1");
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    assert_eq!(steps(std::slice::from_ref(&going), ONE), []);
+    assert_eq!(steps(&[going], r#"{"dependents": {"configmap.v1": []}}"#), []);
+}
+
+#[test]
+fn what_another_object_controls_is_not_ours_even_when_it_names_us() {
+    let mut shared = child("a", "u-1");
+    shared["metadata"]["ownerReferences"][0]["controller"] = false.into();
+    shared["metadata"]["ownerReferences"].as_array_mut().unwrap().push(json!(
+        {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "u-2", "controller": true}
+    ));
+    assert!(refused(&[shared], ONE).contains("it belongs to Other `o`"));
 }

@@ -13,9 +13,11 @@ use crate::{
     object::Key,
 };
 
-/// How many triggers of one object are told apart; further ones are merged into the last.
-const TRIGGERS: usize = 64;
-/// How many of our own writes to one object are remembered.
+/// The most triggers that a handler is told; it runs because of all of them.
+const TOLD: usize = 64;
+/// How many versions are kept of one reason; beyond that it counts, whoever made them.
+const VERSIONS: usize = 64;
+/// How many of our own writes to one object are remembered after its run.
 const OWN_VERSIONS: usize = 64;
 
 /// A queue of objects. All methods are quick and may be called from watch listeners.
@@ -43,12 +45,38 @@ struct Line {
 
 #[derive(Debug, Default)]
 struct Item {
-    /// Why it should run, and the version of the object whose change says so.
-    triggers: BTreeSet<(Trigger, Option<String>)>,
+    /// Why it should run.
+    triggers: BTreeMap<Trigger, Origin>,
     slot: Option<(Instant, u64)>,
     running: bool,
     /// Resource versions that we wrote: the events they cause are no news.
     own: VecDeque<String>,
+}
+
+/// Which changes a trigger stands for.
+#[derive(Debug, Default)]
+struct Origin {
+    /// Versions of the object that changed; each may turn out to be our own write.
+    versions: BTreeSet<String>,
+    /// Something else as well, or more versions than are kept: certainly a reason.
+    others: bool,
+}
+
+impl Origin {
+    fn add(&mut self, version: Option<&str>) {
+        match version {
+            Some(version) if self.versions.len() < VERSIONS => {
+                self.versions.insert(version.to_owned());
+            }
+            _ => self.others = true,
+        }
+    }
+
+    /// Leaves out our own writes; whether anything is left.
+    fn without(&mut self, own: &[String]) -> bool {
+        self.versions.retain(|version| !own.contains(version));
+        self.others || !self.versions.is_empty()
+    }
 }
 
 impl Line {
@@ -57,9 +85,7 @@ impl Line {
         if version.is_some_and(|version| item.own.iter().any(|own| own == version)) {
             return;
         }
-        if item.triggers.len() < TRIGGERS {
-            item.triggers.insert((trigger, version.map(str::to_owned)));
-        }
+        item.triggers.entry(trigger).or_default().add(version);
         self.schedule(key, due);
     }
 
@@ -88,30 +114,38 @@ impl Line {
         let item = self.items.get_mut(&key)?;
         item.slot = None;
         item.running = true;
-        let triggers = std::mem::take(&mut item.triggers).into_iter().map(|(trigger, _)| trigger);
-        // The same reason twice (two versions of one object) is one reason.
-        let triggers: BTreeSet<Trigger> = triggers.collect();
-        Some(Turn { key, triggers: triggers.into_iter().collect() })
+        let triggers = std::mem::take(&mut item.triggers).into_keys().take(TOLD).collect();
+        Some(Turn { key, triggers })
     }
 
     fn done(&mut self, key: &Key, own: Vec<String>, again: Option<(Trigger, Instant)>, now: Instant) {
         let Some(item) = self.items.get_mut(key) else { return };
         item.running = false;
-        item.own.extend(own);
-        while item.own.len() > OWN_VERSIONS {
-            item.own.pop_front();
-        }
-        let Item { triggers, own, .. } = item;
         // Events of our own writes may have come before we knew their versions.
-        triggers.retain(|(_, version)| version.as_ref().is_none_or(|version| !own.contains(version)));
+        item.triggers.retain(|_, origin| origin.without(&own));
+        item.own.extend(own);
+        let excess = item.own.len().saturating_sub(OWN_VERSIONS);
+        item.own.drain(..excess);
         let pending = !item.triggers.is_empty();
         if let Some((trigger, due)) = again {
-            item.triggers.insert((trigger, None));
+            item.triggers.entry(trigger).or_default().add(None);
             self.schedule(key, due);
         }
         if pending {
             self.schedule(key, now);
         }
+    }
+
+    /// Drops an object that is gone, unless one of that name has come since its turn began.
+    fn forget(&mut self, key: &Key, now: Instant) {
+        let Some(item) = self.items.get_mut(key) else { return };
+        if !item.triggers.is_empty() {
+            return self.done(key, Vec::new(), None, now);
+        }
+        if let Some(slot) = item.slot {
+            self.due.remove(&slot);
+        }
+        self.items.remove(key);
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -155,14 +189,10 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The object is gone for good.
+    /// The object of this turn is gone.
     pub(super) fn forget(&self, key: &Key) {
-        let mut line = self.lock();
-        if let Some(item) = line.items.remove(key)
-            && let Some(slot) = item.slot
-        {
-            line.due.remove(&slot);
-        }
+        self.lock().forget(key, Instant::now());
+        self.changed.notify_one();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Line> {
@@ -226,6 +256,45 @@ mod tests {
         assert_eq!(turn(&mut line, now), None);
         add(&mut line, "a", Updated, "4", now);
         assert_eq!(turn(&mut line, now), Some(("a".into(), vec![Updated])));
+    }
+
+    #[test]
+    fn more_own_writes_than_are_remembered_are_still_no_news_of_this_run() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        add(&mut line, "a", Created, "0", now);
+        turn(&mut line, now).unwrap();
+        let own: Vec<String> = (1..=60).map(|version| version.to_string()).collect();
+        for version in &own {
+            add(&mut line, "a", Updated, version, now);
+        }
+        let more: Vec<String> = (100..200).map(|version| version.to_string()).collect();
+        line.done(&key("a"), [own, more].concat(), None, now);
+        assert_eq!(turn(&mut line, now), None);
+    }
+
+    #[test]
+    fn a_foreign_change_among_many_of_ours_is_never_lost() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        add(&mut line, "a", Created, "0", now);
+        turn(&mut line, now).unwrap();
+        let own: Vec<String> = (1..=500).map(|version| version.to_string()).collect();
+        for version in own.iter().chain(["foreign".to_owned()].iter()) {
+            add(&mut line, "a", Updated, version, now);
+        }
+        line.done(&key("a"), own, None, now);
+        assert_eq!(turn(&mut line, now), Some(("a".into(), vec![Updated])));
+    }
+
+    #[test]
+    fn an_object_that_is_made_anew_while_its_predecessor_is_forgotten_gets_its_turn() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        add(&mut line, "a", TriggerType::Deleted, "1", now);
+        turn(&mut line, now).unwrap();
+        add(&mut line, "a", Created, "2", now);
+        line.forget(&key("a"), now);
+        assert_eq!(turn(&mut line, now), Some(("a".into(), vec![Created])));
+        line.forget(&key("a"), now);
+        assert!(line.items.is_empty() && line.due.is_empty());
     }
 
     #[test]

@@ -52,6 +52,8 @@ impl RunError {
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// A run that lost a race waits this long at least for the caches to show who won it.
 const RACE_PAUSE: Duration = Duration::from_millis(100);
+/// Races lost in a row before that is a failure like any other, with back-off, and told.
+const RACES: u32 = 5;
 
 /// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
 pub(super) async fn run(controller: &Controller, turn: Turn) {
@@ -65,7 +67,10 @@ pub(super) async fn run(controller: &Controller, turn: Turn) {
         controller.queue.done(&turn.key, Vec::new(), None);
         return;
     }
-    let mut state = controller.lock().remove(&turn.key).unwrap_or_default();
+    let uid = object::uid(&parent.object).unwrap_or_default();
+    let remembered = controller.lock().remove(&turn.key).filter(|state| state.uid == uid);
+    let mut state =
+        remembered.unwrap_or_else(|| ObjectState { uid: uid.to_owned(), ..ObjectState::default() });
     let mut attempt = Attempt { controller, turn: &turn, parent: &parent, traces: Vec::new(), handler: None };
     let started = Instant::now();
     let result = attempt.go(&mut state).await;
@@ -84,7 +89,7 @@ pub(super) async fn run(controller: &Controller, turn: Turn) {
     }
     .log();
     controller.lock().insert(turn.key.clone(), state);
-    controller.queue.done(&turn.key, traces.iter().map(Trace::event_version).collect(), again);
+    controller.queue.done(&turn.key, traces.into_iter().filter_map(|trace| trace.event).collect(), again);
 }
 
 struct Attempt<'a> {
@@ -103,9 +108,11 @@ impl Attempt<'_> {
         let reply = self.call(&seen, &given, &mut state.memory).await?;
         let plan = self.plan(&seen, &state.memory, reply)?;
         let manager = controller.entry.field_manager();
-        let executor = executor(controller, &seen, &manager);
+        // What was reported on the way has moved the object; the preconditions below ask for it as it is now.
+        catch_up(controller, &self.traces).await;
+        let executor = Executor { controller, seen: &seen, manager: &manager };
         for step in &plan.steps {
-            let trace = executor.step(step, &mut state.memory).await?;
+            let trace = executor.step(step, &self.traces, &mut state.memory).await?;
             self.traces.push(trace);
         }
         for event in &plan.events {
@@ -126,7 +133,7 @@ impl Attempt<'_> {
             kind: rules(&seen.kind),
             dependents: &seen.rules(),
             shown: &seen.shown,
-            stranger: &|name| self.controller.cached(name),
+            stranger: &|name| self.controller.known(name),
             memory,
             now: self.controller.shared.clock.now().as_second(),
         };
@@ -142,14 +149,14 @@ impl Attempt<'_> {
     ) -> Result<Reply, RunError> {
         let (controller, manager) = (self.controller, self.controller.entry.field_manager());
         let name = self.turn.key.of_kind(&controller.entry.gvk);
-        let (tell, mut hear) = mpsc::channel::<Progress>(16);
+        let (tell, mut hear) = mpsc::channel::<Progress>(1);
         let answer = handler::call(&controller.entry, &name, given, &controller.shared.handlers, tell);
         let traces = &mut self.traces;
         let report = async {
             while let Some(progress) = hear.recv().await {
-                let executor = executor(controller, seen, &manager);
                 if let Some(status) = progress.status {
-                    match executor.progress(Value::Object(status), memory).await {
+                    let executor = Executor { controller, seen, manager: &manager };
+                    match executor.progress(&Value::Object(status), memory).await {
                         Ok(trace) => traces.extend(trace),
                         // The final status will say it again; a report must not end the run.
                         Err(error) => tracing::warn!(object = %name, "failed to write progress: {error}"),
@@ -174,11 +181,13 @@ impl Attempt<'_> {
     ) -> (Outcome, Option<(TriggerType, Duration)>) {
         match result {
             Ok(plan) => {
-                state.attempt = 0;
+                (state.attempt, state.races) = (0, 0);
+                state.requeues = if plan.requeue { state.requeues.saturating_add(1) } else { 0 };
                 self.tell(state, None).await;
-                (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan))
+                (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan, state.requeues))
             }
-            Err(RunError::Execute(error)) if error.is_stale() => {
+            Err(RunError::Execute(error)) if error.is_stale() && state.races < RACES => {
+                state.races += 1;
                 (Outcome::Stale, Some((TriggerType::Retry, RACE_PAUSE)))
             }
             Err(RunError::Handler(error)) if error.is_shutdown() => {
@@ -199,7 +208,10 @@ impl Attempt<'_> {
         }
     }
 
-    fn next_run(&self, plan: &Plan) -> Option<(TriggerType, Duration)> {
+    fn next_run(&self, plan: &Plan, requeues: u32) -> Option<(TriggerType, Duration)> {
+        if plan.requeue {
+            return Some((TriggerType::Requeue, backoff::delay(requeues, self.jitter())));
+        }
         let entry = &self.controller.entry;
         let requeue =
             plan.requeue_after.or(entry.reconciler.requeue_after).map(|delay| (TriggerType::Requeue, delay));
@@ -250,24 +262,10 @@ impl Attempt<'_> {
 
     async fn write_condition(&mut self, status: Value, manager: &str) -> Result<(), RunError> {
         let seen = Observation::take(self.controller, self.parent).await?;
-        let executor = executor(self.controller, &seen, manager);
-        let manifest = status_manifest(&self.parent.object, &status);
-        let written = executor.status(&manifest, manager).await.map_err(ExecuteError::from)?;
-        let object = self.turn.key.of_kind(&self.controller.entry.gvk);
-        let version = object::resource_version(&written.object).map(str::to_owned);
-        self.traces.push(Trace { object, version, uid: String::new() });
+        let executor = Executor { controller: self.controller, seen: &seen, manager };
+        let trace = executor.status(&status_manifest(&self.parent.object, &status)).await?;
+        self.traces.push(trace);
         Ok(())
-    }
-}
-
-fn executor<'e>(controller: &'e Controller, seen: &'e Observation, manager: &'e str) -> Executor<'e> {
-    Executor {
-        writer: &controller.shared.writer,
-        client: controller.shared.discovery.client(),
-        manager,
-        parent: &seen.object,
-        kind: &seen.kind,
-        dependents: &seen.dependents,
     }
 }
 
@@ -287,22 +285,24 @@ fn standing<'o>(object: &'o Value, condition: &str) -> Option<&'o str> {
 
 /// No run of an object before the caches show our last writes to it and its dependents (RULES 13).
 async fn catch_up(controller: &Controller, traces: &[Trace]) {
-    for trace in traces {
-        let store = match controller.dependents.get(&trace.object.gvk.key()) {
-            Some((_, watch)) => &watch.store,
-            None => &controller.parents.store,
-        };
-        let shown = |cached: Option<&Cached>| match (&trace.version, cached) {
-            (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
-            (Some(_), None) => false,
-            (None, None) => true,
-            (None, Some(cached)) => {
-                object::uid(&cached.object) != Some(&trace.uid) || object::is_terminating(&cached.object)
-            }
-        };
-        if !store.wait(&trace.object.key(), CATCH_UP, shown).await {
-            tracing::debug!(object = %trace.object, "the cache has not shown our write in time");
+    let all = async {
+        for trace in traces {
+            let store = match controller.dependents.get(&trace.object.gvk.key()) {
+                Some((_, watch)) => &watch.store,
+                None => &controller.parents.store,
+            };
+            let is_shown = |cached: Option<&Cached>| match (&trace.version, cached) {
+                (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
+                (Some(_), None) => false,
+                (None, cached) => {
+                    cached.is_none_or(|cached| object::uid(&cached.object) != Some(trace.uid.as_str()))
+                }
+            };
+            store.wait(&trace.object.key(), is_shown).await;
         }
+    };
+    if tokio::time::timeout(CATCH_UP, all).await.is_err() {
+        tracing::debug!("the caches have not shown our writes in time");
     }
 }
 

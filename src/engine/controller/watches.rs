@@ -89,9 +89,11 @@ fn watch_key(request: &WatchRequest) -> WatchKey {
 }
 
 fn heard(queue: &Queue, parent: &Key, clock: Clock, request: &WatchRequest, change: &Change) {
-    if change.initial || request.name.as_ref().is_some_and(|name| *name != change.key.name) {
+    if request.name.as_ref().is_some_and(|name| *name != change.key.name) {
         return;
     }
+    // What a new watch shows first counts too: the object may have changed since the handler looked, and bodies have not
+    // been handed over yet. It runs once more, and no more than that: equal requests keep their watches.
     let counts = match (&change.before, &change.after, request.on) {
         (Some(before), Some(after), WatchOn::Spec) => {
             after.print.differs(&before.print, clock.now().as_second())

@@ -44,17 +44,27 @@ pub(super) async fn call(
     command.stdout_limit = STDOUT_LIMIT;
     let mut on_line = |line: &str| tracing::info!(target: "hook", entry, %object, "{line}");
     let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
+    let mut waiting: Option<Progress> = None;
     let finished = {
         tokio::pin!(run);
         loop {
             tokio::select! {
                 finished = &mut run => break finished,
-                line = pipe.next() => send(&progress, line, entry).await,
+                line = pipe.next() => merge(&mut waiting, line, entry),
+                place = progress.reserve(), if waiting.is_some() => {
+                    // Without a place nobody listens any more.
+                    if let (Ok(place), Some(report)) = (place, waiting.take()) {
+                        place.send(report);
+                    }
+                }
             }
         }
     };
     for line in pipe.rest() {
-        send(&progress, line, entry).await;
+        merge(&mut waiting, line, entry);
+    }
+    if let Some(report) = waiting {
+        let _nobody_listens_any_more = progress.send(report).await;
     }
     let finished = finished
         .map_err(|source: SessionError| HandlerError::Session { command: name.to_owned(), source })?;
@@ -69,10 +79,17 @@ pub(super) async fn call(
     Ok(Answer { reply, elapsed: finished.elapsed })
 }
 
-async fn send(progress: &mpsc::Sender<Progress>, line: Result<Progress, String>, entry: &str) {
+/// The most Events of one run that wait for the API server.
+const EVENTS: usize = 100;
+
+/// Lines that come faster than they can be written become one: the newest status, and all Events.
+fn merge(waiting: &mut Option<Progress>, line: Result<Progress, String>, entry: &str) {
     match line {
         Ok(line) => {
-            let _nobody_listens_any_more = progress.send(line).await;
+            let waiting = waiting.get_or_insert_default();
+            waiting.status = line.status.or(waiting.status.take());
+            waiting.events.extend(line.events);
+            waiting.events.truncate(EVENTS);
         }
         Err(problem) => tracing::warn!(entry, problem, "ignoring a line on $HOOK_PROGRESS"),
     }
