@@ -30,18 +30,14 @@ pub(super) fn fold(entries: &[ManagedFieldsEntry], manager: &str) -> Option<Vec<
 }
 
 fn unite(fields: &mut Value, more: Value) {
-    match (fields, more) {
-        (Value::Object(fields), Value::Object(more)) => {
-            for (field, below) in more {
-                match fields.get_mut(&field) {
-                    Some(known) => unite(known, below),
-                    None => {
-                        fields.insert(field, below);
-                    }
-                }
+    let (Value::Object(fields), Value::Object(more)) = (fields, more) else { return };
+    for (field, below) in more {
+        match fields.get_mut(&field) {
+            Some(known) => unite(known, below),
+            None => {
+                fields.insert(field, below);
             }
         }
-        (_, _) => {}
     }
 }
 
@@ -51,7 +47,12 @@ mod tests {
 
     use super::*;
 
-    fn entry(manager: &str, operation: &str, subresource: Option<&str>, fields: Value) -> ManagedFieldsEntry {
+    fn entry(
+        manager: &str,
+        operation: &str,
+        subresource: Option<&str>,
+        fields: &Value,
+    ) -> ManagedFieldsEntry {
         serde_json::from_value(json!({"manager": manager, "operation": operation, "apiVersion": "v1",
             "subresource": subresource, "fieldsType": "FieldsV1", "fieldsV1": fields}))
         .unwrap()
@@ -60,15 +61,15 @@ mod tests {
     #[test]
     fn updates_of_ours_become_part_of_the_apply() {
         let entries = [
-            entry("us", "Apply", None, json!({"f:data": {"f:a": {}}})),
+            entry("us", "Apply", None, &json!({"f:data": {"f:a": {}}})),
             entry(
                 "us",
                 "Update",
                 None,
                 json!({"f:data": {"f:b": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}),
             ),
-            entry("us", "Update", Some("status"), json!({"f:status": {}})),
-            entry("them", "Update", None, json!({"f:data": {"f:c": {}}})),
+            entry("us", "Update", Some("status"), &json!({"f:status": {}})),
+            entry("them", "Update", None, &json!({"f:data": {"f:c": {}}})),
         ];
         let folded = fold(&entries, "us").unwrap();
         assert_eq!(folded.len(), 3);
