@@ -36,6 +36,13 @@ pub fn describe(error: &serde_saphyr::Error) -> YamlError {
     let rendered = error.without_snippet().to_string();
     let first = rendered.lines().find(|line| !line.trim().is_empty()).unwrap_or("malformed YAML").trim();
     let message = first.strip_prefix("error: ").unwrap_or(first);
+    // The parser says the place in words as well, and advises those who call it.
+    let message = match message.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest,
+        _ => message,
+    };
+    let message = message.rsplit_once(" at line ").map_or(message, |(text, _)| text);
+    let message = message.split_once(", set ").map_or(message, |(text, _)| text);
     YamlError {
         line: location.map_or(0, |at| at.line()),
         column: location.map_or(0, |at| at.column()),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::{report, world};
@@ -19,7 +19,7 @@ use crate::{
     exit::Exit,
     helmfile::{
         api::{self, HelmfileSpec, HelmfileStatus, names},
-        applier::{self, Answer, Applier, Observer, Stopped, Subject, Verdict},
+        applier::{self, Answer, Applier, Observer, Said, Stopped, Subject, Verdict},
         fetch::Fetcher,
     },
     shutdown::Signals,
@@ -132,6 +132,11 @@ impl Work {
         let here = std::env::current_dir().context("failed to find the current folder")?;
         let guard = world::guard()?;
         let (mode, subject, progress) = match (&args.source, args.interval) {
+            (None, _) if env.get(OsStr::new("DRY_RUN")).is_some_and(|value| value == "true") => {
+                bail!(
+                    "a delivery can't be rendered: running it changes the cluster; `helmfile diff` shows what it would do"
+                )
+            }
             (None, _) => (Mode::Handler, handed_over(here)?, folder("HOOK_PROGRESS")),
             (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, ordered(args, here), None),
             (Some(_), Some(_)) => (Mode::Forever, ordered(args, here), None),
@@ -145,7 +150,12 @@ impl Work {
         };
         let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
         let applier = Applier { target, fetcher, guard, cache, env, clock: Clock::System };
-        Ok(Self { applier, subject, observer: Observer::new(progress, report::note), mode })
+        Ok(Self {
+            applier,
+            subject,
+            observer: Observer::new(progress, teller(matches!(mode, Mode::Handler))),
+            mode,
+        })
     }
 
     async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Exit> {
@@ -172,9 +182,22 @@ impl Work {
 fn handed_over(base: PathBuf) -> anyhow::Result<Subject> {
     let mut text = Vec::new();
     io::stdin().lock().read_to_end(&mut text).context("failed to read standard input")?;
+    if text.trim_ascii().is_empty() {
+        bail!("give --source, or the state of a Helmfile on standard input");
+    }
     let state: State =
         serde_json::from_slice(&text).context("standard input is not the state of a handler")?;
     Ok(Subject::of(&state.object, base))
+}
+
+/// Says lines on stderr. As a handler in the way of the contract, by which the engine knows how much they matter; the tools'
+/// own output is for those who look closely then.
+fn teller(handler: bool) -> impl FnMut(Said, &str) + Send {
+    move |said, line| match said {
+        Said::Tool if handler => report::note(&format!("debug: {line}")),
+        Said::Failure if handler => report::note(&format!("error: {line}")),
+        Said::Tool | Said::Note | Said::Failure => report::note(line),
+    }
 }
 
 /// What the command line orders.

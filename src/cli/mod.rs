@@ -19,7 +19,7 @@ use crate::{exit::Exit, process::guard, telemetry::log};
 
 /// Delivers helmfiles to Kubernetes continuously, on a generic controller engine driven by one config file.
 #[derive(Debug, Parser)]
-#[command(name = "helmfile-operator", version, disable_help_subcommand = true)]
+#[command(name = "helmfile-operator", version)]
 struct Cli {
     /// Which log lines to show: error, warn, info, debug, or a filter such as `info,hook=warn`
     #[arg(long, global = true, env = "HELMFILE_OPERATOR_LOG", default_value = "info", value_name = "FILTER")]

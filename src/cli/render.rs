@@ -33,8 +33,9 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<Exit> {
     };
     let text = text.with_context(|| format!("failed to read `{name}`"))?;
     let objects = yaml::documents(&text).with_context(|| format!("`{name}` is not YAML"))?;
-    let runtime =
-        Runtime { guard: world::guard()?, env: world::environment(), stop: CancellationToken::new() };
+    let mut env = world::environment();
+    env.insert("DRY_RUN".into(), "true".into());
+    let runtime = Runtime { guard: world::guard()?, env, stop: CancellationToken::new() };
     let rendered = world::runtime()?.block_on(offline::render(&loaded.config, &objects, &runtime))?;
     let plan = serde_json::to_value(&rendered.plan)?;
     report::print(&format!("# {} by entry {}\n{}", rendered.object, rendered.entry, yaml::print(&plan)))

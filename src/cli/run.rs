@@ -38,7 +38,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Work only in this namespace; may be given several times. Default: all
-    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
     namespaces: Vec<String>,
     /// Work only on this object
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = object)]
@@ -46,6 +46,14 @@ pub(super) struct RunArgs {
     /// How long handlers may go on after the first signal, before they are ended
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     drain_timeout: GoDuration,
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
+        return Err("a namespace has lower-case letters, digits and `-` only".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn object(text: &str) -> Result<Key, String> {
@@ -118,6 +126,19 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
         env.insert("KUBECONFIG".into(), file.clone().into_os_string());
     }
     let connection = client::connect(&Target { kubeconfig, context: None }).await?;
+    let server =
+        connection.kubeconfig.clusters.first().and_then(|named| named.cluster.as_ref()?.server.clone());
+    let scope = match (&args.only, args.namespaces.as_slice()) {
+        (Some(only), _) => format!("only {only}"),
+        (None, []) => "all".to_owned(),
+        (None, some) => some.join(", "),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        cluster = server.unwrap_or_default(),
+        namespaces = scope,
+        "starting"
+    );
     let discovery = Discovery::new(connection.client.clone());
     let end_handlers = CancellationToken::new();
     let instance = env

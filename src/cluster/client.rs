@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kube::{
     Client, Config,
-    config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 /// Which API server, as whom.
@@ -30,6 +30,9 @@ pub struct Connection {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// The named file is not there.
+    #[error("the kubeconfig `{}` does not exist", .0.display())]
+    Missing(PathBuf),
     /// The named file is unusable.
     #[error("failed to read the kubeconfig `{}`", .path.display())]
     Kubeconfig {
@@ -41,7 +44,7 @@ pub enum ConnectError {
     },
     /// Nothing to go by.
     #[error("found no cluster to talk to: give --kubeconfig, set KUBECONFIG, or run in a pod")]
-    Nothing(#[source] Box<InferConfigError>),
+    Nothing,
     /// The credentials could not be made into a client.
     #[error("failed to make a client for the cluster")]
     Client(#[source] kube::Error),
@@ -60,6 +63,9 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
     let (mut config, kubeconfig) = match &target.kubeconfig {
         Some(path) => {
             let failed = |source| ConnectError::Kubeconfig { path: path.clone(), source };
+            if !path.exists() {
+                return Err(ConnectError::Missing(path.clone()));
+            }
             let file = Kubeconfig::read_from(path).map_err(failed)?;
             (Config::from_custom_kubeconfig(file.clone(), &options).await.map_err(failed)?, one_context(file))
         }
@@ -70,8 +76,12 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
                     .map_err(|source| ConnectError::Kubeconfig { path: "$KUBECONFIG".into(), source })?,
                 one_context(file),
             ),
+            // Named by KUBECONFIG; that the default file is missing is what leads to a pod's own account.
+            Err(KubeconfigError::ReadConfig(_, path)) if !path.ends_with(".kube/config") => {
+                return Err(ConnectError::Missing(path));
+            }
             _ => {
-                let config = Config::infer().await.map_err(|error| ConnectError::Nothing(Box::new(error)))?;
+                let config = Config::incluster().map_err(|_| ConnectError::Nothing)?;
                 let kubeconfig = in_cluster(&config);
                 (config, kubeconfig)
             }

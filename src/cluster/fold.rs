@@ -66,7 +66,7 @@ mod tests {
                 "us",
                 "Update",
                 None,
-                json!({"f:data": {"f:b": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}),
+                &json!({"f:data": {"f:b": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}),
             ),
             entry("us", "Update", Some("status"), &json!({"f:status": {}})),
             entry("them", "Update", None, &json!({"f:data": {"f:c": {}}})),

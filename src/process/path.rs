@@ -29,7 +29,7 @@ pub enum ProgramError {
 /// When there is no such file, or it can't be executed.
 pub fn resolve(program: &str, path: Option<&OsStr>, folder: &Path) -> Result<PathBuf, ProgramError> {
     if program.contains('/') {
-        let file = folder.join(program);
+        let file = folder.join(program.strip_prefix("./").unwrap_or(program));
         return check(&file).map(|()| file);
     }
     let folders = path.map(std::env::split_paths).into_iter().flatten();
@@ -64,7 +64,7 @@ mod tests {
         fs::write(&plain, "").unwrap();
         let find = |program: &str| resolve(program, Some(dir.path().as_os_str()), dir.path());
         assert_eq!(find("absent").unwrap_err(), ProgramError::NotOnPath("absent".into()));
-        assert_eq!(find("./absent").unwrap_err(), ProgramError::Missing(dir.path().join("./absent")));
+        assert_eq!(find("./absent").unwrap_err(), ProgramError::Missing(dir.path().join("absent")));
         assert_eq!(find("plain").unwrap_err(), ProgramError::NotExecutable(plain.clone()));
         assert_eq!(resolve("/", None, dir.path()).unwrap_err(), ProgramError::NotAFile("/".into()));
         fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();

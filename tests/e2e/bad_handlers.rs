@@ -57,7 +57,7 @@ async fn a_hook_that_is_missing_or_not_executable() {
     let _operator = scene.start_hello();
     scene.hello("h", json!({})).await;
     let missing = scene.condition("h", "Reconciled", "False").await;
-    assert!(missing["message"].as_str().unwrap().ends_with("/./hook.sh` does not exist"), "{missing}");
+    assert!(missing["message"].as_str().unwrap().ends_with("/hook.sh` does not exist"), "{missing}");
     scene.write("hook.sh", GOOD, 0o644);
     scene
         .until(&hello(), "h", "not executable", |object| {

@@ -22,6 +22,7 @@ async fn each_mistake_is_told_and_the_next_good_state_recovers() {
         ("render/helmfile.yaml", "releases:\n- {name: render, chart: ./chart}\n"),
         ("render/chart/Chart.yaml", "{apiVersion: v2, name: chart, version: 1.0.0}\n"),
         ("render/chart/templates/a.yaml", "{{ required \"a size is needed\" .Values.size }}\n"),
+        ("chart/helmfile.yaml", "releases:\n- {name: c, chart: ./chrat}\n"),
         ("install/helmfile.yaml", "releases:\n- {name: install, chart: ./chart}\n"),
         ("install/chart/Chart.yaml", "{apiVersion: v2, name: chart, version: 1.0.0}\n"),
         (
@@ -34,7 +35,7 @@ async fn each_mistake_is_told_and_the_next_good_state_recovers() {
     let _operator = stage.start(&[]).await;
     let url = stage.repository.url();
     let broken = |folder: &str| json!({"source": format!("git::{url}//{folder}?ref=broken")});
-    let mistakes: [(&str, Value, &str, &str); 10] = [
+    let mistakes: [(&str, Value, &str, &str); 11] = [
         ("ref", json!({"source": format!("git::{url}?ref=mian")}), "RefNotFound", "mian"),
         (
             "dash",
@@ -52,6 +53,12 @@ async fn each_mistake_is_told_and_the_next_good_state_recovers() {
         ("empty", broken("nothing-here"), "FileNotFound", "helmfile.yaml"),
         ("syntax", broken("syntax"), "HelmfileInvalid", "helmfile.yaml: line"),
         ("render", broken("render"), "RenderFailed", "a size is needed"),
+        (
+            "chart",
+            broken("chart"),
+            "ChartUnavailable",
+            "release `c`: chart `chrat` does not exist in the source",
+        ),
         ("install", broken("install"), "UpgradeFailed", "release `install` failed to"),
         ("getter", json!({"source": "s3::https://bucket/x"}), "URLInvalid", "s3"),
         (

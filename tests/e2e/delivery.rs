@@ -178,6 +178,10 @@ async fn the_default_mode_gives_each_helmfile_an_applier_of_its_own() {
     assert_eq!(pod["serviceAccountName"], "deployer");
     assert_eq!(pod["containers"][0]["image"], "example.com/operator:1");
 
+    // As on a cluster whose nodes can't run the pod: the object says so, in the cluster's words.
+    let waiting = stage.scene.condition_of(&helmfile(), "h", "RunnerReady", "False").await;
+    assert_eq!(waiting["reason"], "MinimumReplicasUnavailable", "{waiting}");
+
     // There is no node: what the pod would run is run here as it stands in the Deployment.
     let container = &pod["containers"][0];
     let words = |field: &str| -> Vec<String> {

@@ -130,10 +130,9 @@ fn a_config_that_is_not_there_or_not_yaml_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let checked = run(folder.path(), &["run", "-c", "nope.yaml"]);
     assert_eq!(checked.status.code(), Some(1));
-    assert!(
-        stderr(&checked)
-            .starts_with("error: failed to read it: No such file or directory (os error 2)\n --> nope.yaml")
-    );
+    assert!(stderr(&checked).starts_with(
+        "error: failed to read `nope.yaml`: No such file or directory (os error 2)\n --> nope.yaml"
+    ));
     fs::write(folder.path().join("bad.yaml"), "resources: [\n").unwrap();
     assert!(stderr(&run(folder.path(), &["check", "--config", "bad.yaml"])).contains("--> bad.yaml:"));
     assert!(
@@ -179,4 +178,16 @@ fn an_object_that_no_entry_handles_is_an_error_that_says_what_is_handled() {
     let rendered = run(&folder, &["render", "-f", "config.yaml", "crd.yaml"]);
     assert_eq!(rendered.status.code(), Some(1));
     assert!(stderr(&rendered).contains("it handles example.com/v1 Hello"), "{}", stderr(&rendered));
+}
+
+#[test]
+fn a_delivery_is_not_rendered_since_that_would_deliver() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = "{apiVersion: apps.mumoshu.github.io/v1alpha1, kind: Helmfile, metadata: {name: h, namespace: n}, spec: {source: ./x}}";
+    fs::write(folder.path().join("h.yaml"), object).unwrap();
+    let rendered = run(folder.path(), &["render", "-f", "builtin:applier", "h.yaml"]);
+    assert_eq!(rendered.status.code(), Some(1));
+    assert!(stderr(&rendered).contains("a delivery can't be rendered"), "{}", stderr(&rendered));
+    let default = run(folder.path(), &["render", "h.yaml"]);
+    assert!(stdout(&default).contains("- --only=n/h"), "{}{}", stdout(&default), stderr(&default));
 }

@@ -131,8 +131,13 @@ impl<'a> Scene<'a> {
 
     /// Waits until a condition of a Hello has this status, and returns the condition.
     pub async fn condition(&self, name: &str, kind: &str, status: &str) -> Value {
+        self.condition_of(&hello(), name, kind, status).await
+    }
+
+    /// Waits until a condition of an object has this status, and returns the condition.
+    pub async fn condition_of(&self, gvk: &Gvk, name: &str, kind: &str, status: &str) -> Value {
         let what = format!("condition {kind}={status}");
-        let found = self.until(&hello(), name, &what, |object| find(object, kind)["status"] == status).await;
+        let found = self.until(gvk, name, &what, |object| find(object, kind)["status"] == status).await;
         find(&found, kind).clone()
     }
 

@@ -14,7 +14,7 @@ use super::{
     model::Config,
     raw::{self, RawConfig},
     shape,
-    tree::{Node, Place},
+    tree::{self, Node, Place},
 };
 use crate::process;
 
@@ -93,26 +93,33 @@ pub fn load(
     surroundings: &Surroundings,
 ) -> Result<Loaded, Diagnostics> {
     let mut diagnostics = Vec::new();
-    let units: Vec<Unit> = sources
-        .iter()
-        .filter_map(|source| {
-            read(source, library, surroundings).map_err(|wrong| diagnostics.extend(wrong)).ok()
-        })
-        .collect();
+    let mut units: Vec<Unit> = Vec::new();
+    for source in sources {
+        match read(source, library, surroundings, &mut diagnostics) {
+            Ok(unit) => units.push(unit),
+            Err(wrong) => diagnostics.extend(wrong),
+        }
+    }
     let (config, found) = compile::compile(&units, &surroundings.set);
     diagnostics.extend(found);
     let diagnostics = Diagnostics(diagnostics);
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
 }
 
-fn read(source: &Source, library: &Library, surroundings: &Surroundings) -> Result<Unit, Vec<Diagnostic>> {
+fn read(
+    source: &Source,
+    library: &Library,
+    surroundings: &Surroundings,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Unit, Vec<Diagnostic>> {
     let (name, folder, text) = match source {
         Source::File(path) => {
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             // Absolute, since hooks run in folders of their own.
             let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-            let text = std::fs::read_to_string(path).map_err(|error| format!("failed to read it: {error}"));
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| format!("failed to read `{}`: {error}", path.display()));
             (path.display().to_string(), folder, text)
         }
         Source::Builtin(name) => {
@@ -126,13 +133,17 @@ fn read(source: &Source, library: &Library, surroundings: &Surroundings) -> Resu
         wrong(error.message.clone(), &text, Place { line: error.line, column: error.column })
     })?;
     let misfits = shape::check(&tree, &raw::schema());
-    if !misfits.is_empty() {
-        let diagnose =
-            |misfit: shape::Misfit| Diagnostic::new(Severity::Error, misfit.message, &name, &text, misfit.at);
-        return Err(misfits.into_iter().map(diagnose).collect());
-    }
-    let raw: RawConfig =
-        serde_json::from_value(tree.value()).map_err(|error| wrong(error.to_string(), &text, tree.at))?;
+    let unknown: Vec<&tree::Path> = misfits.iter().filter_map(|misfit| misfit.unknown.as_ref()).collect();
+    // Without its unknown fields the rest may still make sense: then what is wrong with that is found as well.
+    let raw: Result<RawConfig, _> = serde_json::from_value(tree.value_without(&unknown));
+    let diagnose =
+        |misfit: shape::Misfit| Diagnostic::new(Severity::Error, misfit.message, &name, &text, misfit.at);
+    let raw = match raw {
+        Ok(raw) => raw,
+        Err(error) if misfits.is_empty() => return Err(wrong(error.to_string(), &text, tree.at)),
+        Err(_) => return Err(misfits.into_iter().map(diagnose).collect()),
+    };
+    diagnostics.extend(misfits.into_iter().map(diagnose));
     let files = named_files(&raw).map(|file| (file.to_owned(), read_named(file, &folder, library))).collect();
     let unusable = unusable_programs(&raw, surroundings, &folder);
     Ok(Unit { name, text, tree, raw, folder, files, unusable })
@@ -144,8 +155,18 @@ fn unusable_programs(
     folder: &Path,
 ) -> BTreeMap<String, String> {
     let programs = raw.resources.iter().filter_map(|entry| Some(&entry.reconciler.exec.as_ref()?.command));
-    let problem = |program: &String| process::resolve(program, surroundings.path.as_deref(), folder).err();
-    programs.filter_map(|program| Some((program.clone(), problem(program)?.to_string()))).collect()
+    let resolve = |program: &str| process::resolve(program, surroundings.path.as_deref(), folder);
+    let problem = |program: &str| {
+        let error = resolve(program).err()?;
+        let beside = format!("./{program}");
+        Some(match program.split_once(' ') {
+            Some((first, _)) if resolve(first).is_ok() => format!("{error}; put arguments into `args`"),
+            _ if resolve(&beside).is_ok() => format!("{error}; did you mean `{beside}`?"),
+            _ => error.to_string(),
+        })
+    };
+    let programs = programs.filter(|program| !program.is_empty());
+    programs.filter_map(|program| Some((program.clone(), problem(program)?))).collect()
 }
 
 fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {

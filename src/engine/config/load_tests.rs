@@ -107,7 +107,7 @@ fn a_missing_hook_is_a_warning_since_it_may_come_later() {
     let loaded =
         load_text("resources:\n- version: v1\n  kind: A\n  reconciler: {exec: {command: ./hook.sh}}\n")
             .unwrap();
-    assert!(loaded.warnings.0[0].message.ends_with("/./hook.sh` does not exist"), "{}", loaded.warnings);
+    assert!(loaded.warnings.0[0].message.ends_with("/hook.sh` does not exist"), "{}", loaded.warnings);
 }
 
 #[test]
@@ -137,5 +137,16 @@ fn two_entries_that_would_undo_each_other_are_an_error() {
         complaints(&format!("resources:\n{}{}", entry("a"), entry("b"))),
         "12:3 `a` creates v1 C for the same objects; the two would delete each other's\n\
          11:3 `a` keeps the same condition on the same objects"
+    );
+}
+
+#[test]
+fn an_unknown_field_does_not_hide_what_else_is_wrong() {
+    let text = "resources:\n- version: v1\n  kind: A\n  resync: 1m\n  resyncPeriod: 1d\n  reconciler: {}\n";
+    assert_eq!(
+        complaints(text),
+        "4:3 unknown field `resync` in `resources[0]`; did you mean `resyncPeriod`?\n\
+         6:3 a reconciler needs a handler: one of `exec` and `template`\n\
+         5:3 duration `1d` has the unknown unit `d`; units are ms, s, m and h"
     );
 }

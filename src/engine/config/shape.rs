@@ -9,6 +9,8 @@ use crate::suggest;
 pub(super) struct Misfit {
     pub(super) at: Place,
     pub(super) message: String,
+    /// Where an unknown field is: without it, the rest may make sense.
+    pub(super) unknown: Option<Path>,
 }
 
 /// Checks a tree against a schema made by schemars.
@@ -35,7 +37,11 @@ impl<'a> Shape<'a> {
             let what = if path == &Path::default() { "the file".to_owned() } else { format!("`{path}`") };
             self.misfit(
                 at,
-                format!("{what} must be {}, found {}", expected(&allowed), found(&node.content, &allowed)),
+                format!(
+                    "{what} must be {}, found {}",
+                    expected(&allowed),
+                    found(&node.content, &allowed, path)
+                ),
             );
             return;
         }
@@ -78,7 +84,8 @@ impl<'a> Shape<'a> {
             match schema {
                 Some(Value::Bool(false)) => {
                     let names = known.unwrap_or(&none).keys().map(String::as_str);
-                    self.misfit(member.key_at, unknown(&member.key, path, names));
+                    let message = unknown(&member.key, path, names);
+                    self.misfits.push(Misfit { at: member.key_at, message, unknown: Some(here) });
                 }
                 Some(schema) => self.node(schema, &member.value, &here, member.key_at),
                 None => {}
@@ -120,7 +127,7 @@ impl<'a> Shape<'a> {
     }
 
     fn misfit(&mut self, at: Place, message: String) {
-        self.misfits.push(Misfit { at, message });
+        self.misfits.push(Misfit { at, message, unknown: None });
     }
 }
 
@@ -163,7 +170,10 @@ fn expected(types: &[&str]) -> String {
     names.join(" or ")
 }
 
-fn found(content: &Content, wanted: &[&str]) -> String {
+/// Fields whose values are durations, which need a unit.
+const DURATIONS: [&str; 4] = ["timeout", "grace", "requeueAfter", "resyncPeriod"];
+
+fn found(content: &Content, wanted: &[&str], path: &Path) -> String {
     let quote = |value: &Value| {
         // YAML reads an unquoted `yes` or `1.10` as something else than the author meant.
         if wanted.contains(&"string") { format!("; write \"{value}\" in quotes") } else { String::new() }
@@ -174,6 +184,9 @@ fn found(content: &Content, wanted: &[&str]) -> String {
         Content::Scalar(Value::Null) => "nothing".to_owned(),
         Content::Scalar(Value::String(text)) => format!("the text `{text}`"),
         Content::Scalar(value @ Value::Bool(_)) => format!("the boolean {value}{}", quote(value)),
+        Content::Scalar(value) if DURATIONS.iter().any(|name| path.to_string().ends_with(name)) => {
+            format!("the number {value}; write a duration such as {value}s")
+        }
         Content::Scalar(value) => format!("the number {value}{}", quote(value)),
     }
 }

@@ -111,15 +111,33 @@ impl Node {
         at
     }
 
-    /// The value without places.
-    pub(crate) fn value(&self) -> Value {
+    /// The value without places and without what is at these paths.
+    pub(crate) fn value_without(&self, left_out: &[&Path]) -> Value {
+        self.prune(&Path::default(), left_out)
+    }
+
+    fn prune(&self, here: &Path, left_out: &[&Path]) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
-            Content::List(items) => Value::Array(items.iter().map(Self::value).collect()),
-            Content::Map(members) => Value::Object(
-                members.iter().map(|member| (member.key.clone(), member.value.value())).collect(),
-            ),
+            Content::List(items) => {
+                let items = items.iter().enumerate();
+                items.map(|(index, item)| item.prune(&here.index(index), left_out)).collect()
+            }
+            Content::Map(members) => {
+                let kept = members.iter().filter_map(|member| {
+                    let path = here.key(&member.key);
+                    let value = (!left_out.contains(&&path)).then(|| member.value.prune(&path, left_out))?;
+                    Some((member.key.clone(), value))
+                });
+                Value::Object(kept.collect())
+            }
         }
+    }
+
+    /// The value without places.
+    #[cfg(test)]
+    pub(crate) fn value(&self) -> Value {
+        self.value_without(&[])
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     contract::{Event, ObjectReply, Reply, WatchRequest},
     digest,
     object::{self, Gvk, Key, ObjectRef},
+    suggest,
 };
 
 /// All that a plan depends on besides the reply.
@@ -157,12 +158,12 @@ pub enum PlanError {
         to: String,
     },
     /// A kind that the entry does not name.
-    #[error(
-        "the reply lists `{key}`, which is not a declared dependent; add it to `dependents` in the config"
-    )]
+    #[error("the reply lists `{key}`, which is not a declared dependent; {}", remedy(.meant.as_deref()))]
     Undeclared {
         /// The kind's contract key.
         key: String,
+        /// The declared key that was probably meant.
+        meant: Option<String>,
     },
     /// An object under the key of another kind, or without a kind or a name.
     #[error("an object under `{key}` {problem}")]
@@ -222,7 +223,7 @@ pub fn plan(observed: &Observed<'_>, reply: Reply) -> Result<Plan, PlanError> {
     let mut steps = Vec::new();
     let mut removals = Vec::new();
     for (key, desired) in reply.dependents.unwrap_or_default() {
-        let kind = observed.dependents.get(&key).ok_or_else(|| PlanError::Undeclared { key: key.clone() })?;
+        let kind = observed.dependents.get(&key).ok_or_else(|| undeclared(observed, &key))?;
         let mut listed: Vec<ObjectRef> = Vec::new();
         for manifest in desired {
             let (name, step) = dependent(observed, kind, &key, manifest)?;
@@ -249,6 +250,18 @@ pub fn plan(observed: &Observed<'_>, reply: Reply) -> Result<Plan, PlanError> {
         requeue_after: reply.requeue_after,
         watches: reply.watches,
     })
+}
+
+fn undeclared(observed: &Observed<'_>, key: &str) -> PlanError {
+    let meant = suggest::closest(key, observed.dependents.keys().map(String::as_str));
+    PlanError::Undeclared { key: key.to_owned(), meant: meant.map(str::to_owned) }
+}
+
+fn remedy(meant: Option<&str>) -> String {
+    meant.map_or_else(
+        || "add it to `dependents` in the config".to_owned(),
+        |meant| format!("did you mean `{meant}`?"),
+    )
 }
 
 fn check_watches(watches: &[WatchRequest]) -> Result<(), PlanError> {

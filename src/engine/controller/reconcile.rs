@@ -61,6 +61,7 @@ pub(super) async fn run(controller: &Controller, turn: Turn) {
         // Gone. Its dependents go with it, by their owner references; dropping its state ends its watches.
         controller.lock().remove(&turn.key);
         controller.queue.forget(&turn.key);
+        tracing::info!(entry = controller.entry.name, object = %turn.key.of_kind(&controller.entry.gvk), "gone");
         return;
     };
     if object::is_terminating(&parent.object) {

@@ -22,7 +22,7 @@ pub enum HandlerError {
         source: SessionError,
     },
     /// The hook said that it failed.
-    #[error("the hook `{command}` failed with {status}{}", said(.stderr))]
+    #[error("the hook `{command}` {}{}", ended(*.status), said(.stderr))]
     Failed {
         /// As written in the config.
         command: String,
@@ -59,6 +59,13 @@ impl HandlerError {
     /// Whether it happened only because the operator is stopping.
     pub const fn is_shutdown(&self) -> bool {
         matches!(self, Self::Session { source: SessionError::Stopped, .. })
+    }
+}
+
+fn ended(status: Status) -> String {
+    match status {
+        Status::Exited(code) => format!("failed with exit status {code}"),
+        Status::Signaled(number) => format!("was ended by signal {number}"),
     }
 }
 

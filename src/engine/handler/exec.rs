@@ -42,7 +42,7 @@ pub(super) async fn call(
     command.timeout = exec.timeout;
     command.grace = exec.grace;
     command.stdout_limit = STDOUT_LIMIT;
-    let mut on_line = |line: &str| tracing::info!(target: "hook", entry, %object, "{line}");
+    let mut on_line = |line: &str| log(entry, object, line);
     let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
     let mut waiting: Option<Progress> = None;
     let finished = {
@@ -77,6 +77,15 @@ pub(super) async fn call(
     }
     let reply = Reply::parse(&finished.stdout, ReplyFormat::Program)?;
     Ok(Answer { reply, elapsed: finished.elapsed })
+}
+
+/// A line of stderr is a log line; how it begins says how much it matters.
+fn log(entry: &str, object: &ObjectRef, line: &str) {
+    match line.split_once(": ") {
+        Some(("error" | "warning", text)) => tracing::warn!(target: "hook", entry, %object, "{text}"),
+        Some(("debug", text)) => tracing::debug!(target: "hook", entry, %object, "{text}"),
+        _ => tracing::info!(target: "hook", entry, %object, "{line}"),
+    }
 }
 
 /// The most Events of one run that wait for the API server.

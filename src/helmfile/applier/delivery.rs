@@ -98,7 +98,7 @@ impl Delivery<'_> {
         let env = command::environment(env, &self.spec.envvars, layout, identity);
         let helmfile = Helmfile { guard, program, env, folder: layout.source() };
         let mut filter = LogLines::new(scrub.clone());
-        let mut log = |line: &str| filter.take(line).into_iter().for_each(|line| observer.line(&line));
+        let mut log = |line: &str| filter.take(line).into_iter().for_each(|line| observer.tool(&line));
         let finished = helmfile.call(call.apply(), self.spec.timeout.0, self.stop, &mut log).await?;
         let changed = match outcome::read(finished.status, &finished.stderr, &scrub) {
             Outcome::Applied => true,

@@ -34,5 +34,5 @@ mod workspace;
 
 pub use answer::{Answer, Stopped, Verdict};
 pub use equipment::Applier;
-pub use observer::Observer;
+pub use observer::{Observer, Said};
 pub use subject::{Subject, key};

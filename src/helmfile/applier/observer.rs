@@ -10,10 +10,23 @@ use tokio::{io::AsyncWriteExt as _, net::unix::pipe};
 
 use crate::{contract::Progress, helmfile::api::HelmfileStatus};
 
+type OnLine = dyn FnMut(Said, &str) + Send;
+
 /// Hears the lines of the log and, between, the status.
 pub struct Observer {
     progress: Option<PathBuf>,
-    line: Box<dyn FnMut(&str) + Send>,
+    line: Box<OnLine>,
+}
+
+/// Who says a line, and how much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// helmfile and the programs it starts.
+    Tool,
+    /// The applier.
+    Note,
+    /// The applier, of a pass that failed.
+    Failure,
 }
 
 /// How long the reader of the progress pipe may take. It is a courtesy, and must not hold up a delivery.
@@ -21,13 +34,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Observer {
     /// Hands lines to `line` and, where there is one, progress to the named pipe of the handler contract.
-    pub fn new(progress: Option<PathBuf>, line: impl FnMut(&str) + Send + 'static) -> Self {
+    pub fn new(progress: Option<PathBuf>, line: impl FnMut(Said, &str) + Send + 'static) -> Self {
         Self { progress, line: Box::new(line) }
     }
 
-    /// Tells a line.
+    /// Tells what is being done.
     pub(crate) fn line(&mut self, line: &str) {
-        (self.line)(line);
+        (self.line)(Said::Note, line);
+    }
+
+    /// Passes on what a program prints.
+    pub(crate) fn tool(&mut self, line: &str) {
+        (self.line)(Said::Tool, line);
+    }
+
+    /// Tells why a pass failed.
+    pub(crate) fn failure(&mut self, line: &str) {
+        (self.line)(Said::Failure, line);
     }
 
     /// Publishes a status at once. A reader that is not there is told in the log only.
@@ -65,7 +88,7 @@ mod tests {
         let path = folder.path().join("progress");
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
         let reader = pipe::OpenOptions::new().open_receiver(&path).unwrap();
-        let mut observer = Observer::new(Some(path), |line| panic!("{line}"));
+        let mut observer = Observer::new(Some(path), |_, line| panic!("{line}"));
         observer.publish(&HelmfileStatus { failures: 3, ..HelmfileStatus::default() }).await;
         let mut line = String::new();
         BufReader::new(reader).read_line(&mut line).await.unwrap();
@@ -80,7 +103,8 @@ mod tests {
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&lines);
-        let mut observer = Observer::new(Some(path), move |line| heard.lock().unwrap().push(line.to_owned()));
+        let mut observer =
+            Observer::new(Some(path), move |_, line| heard.lock().unwrap().push(line.to_owned()));
         observer.publish(&HelmfileStatus::default()).await;
         let lines = lines.lock().unwrap();
         assert!(lines.len() == 1 && lines[0].starts_with("failed to report progress to `"), "{lines:?}");

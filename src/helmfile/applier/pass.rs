@@ -27,7 +27,7 @@ use crate::{
     clock::{self},
     digest,
     helmfile::{
-        api::{DEFAULT_SOURCE, HelmfileSpec},
+        api::{DEFAULT_SOURCE, HelmfileSpec, get, names::READY},
         fetch::Locator,
     },
 };
@@ -119,7 +119,7 @@ impl Applier {
     /// A failure before there is anything to deliver.
     fn failed_early(&self, subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
         let (failure, permanent) = (error.failure(&Scrub::default()), error.is_permanent());
-        observer.line(&failure.message);
+        observer.failure(&failure.message);
         let turn = Turn::Failed { failure, permanent, started: false };
         let status = status::next(&subject.status, &turn, self.moment(subject));
         let again = (!permanent).then(|| decide::backoff(status.failures));
@@ -151,11 +151,16 @@ impl Applier {
             Err(_) if delivery.stop.is_cancelled() => return Err(Stopped),
             Err(error) => {
                 let failure = error.failure(&Scrub::default());
-                observer.line(&failure.message);
+                observer.failure(&failure.message);
                 (Turn::Failed { failure, permanent: error.is_permanent(), started: true }, Verdict::Failed)
             }
         };
         let status = status::next(&started, &turn, self.moment(subject));
+        if verdict != Verdict::Failed
+            && let Some(ready) = get(&status.conditions, READY)
+        {
+            observer.line(&ready.message);
+        }
         // After a failure another revision of the source, which may be the fix, is not kept waiting.
         let retry = (verdict == Verdict::Failed).then(|| decide::backoff(status.failures));
         let again = retry.unwrap_or(Duration::MAX).min(spec.interval.0);

@@ -55,7 +55,7 @@ impl Scene {
 
     async fn pass(&self, subject: &Subject) -> Result<Answer, Stopped> {
         let lines = Arc::clone(&self.lines);
-        let mut observer = Observer::new(None, move |line| lines.lock().unwrap().push(line.to_owned()));
+        let mut observer = Observer::new(None, move |_, line| lines.lock().unwrap().push(line.to_owned()));
         self.applier.pass(subject, &mut observer, &CancellationToken::new()).await
     }
 
@@ -73,7 +73,7 @@ impl Scene {
 }
 
 fn ready(answer: &Answer) -> (&str, &str) {
-    let ready = get(&answer.status.conditions, names::READY).unwrap();
+    let ready = get(&answer.status.conditions, READY).unwrap();
     (&ready.reason, &ready.message)
 }
 
@@ -168,10 +168,10 @@ async fn a_suspended_object_is_left_alone() {
     let asleep =
         scene.pass(&scene.subject(&json!({"source": "./app", "suspend": true}), &status)).await.unwrap();
     assert_eq!((asleep.verdict, asleep.again), (Verdict::Suspended, None));
-    assert!(is_true(&asleep.status.conditions, names::READY));
+    assert!(is_true(&asleep.status.conditions, READY));
     let changed = json!({"source": "./app", "suspend": true, "environment": "prod"});
     let changed = scene.pass(&scene.subject(&changed, &asleep.status)).await.unwrap();
-    assert!(!is_true(&changed.status.conditions, names::READY));
+    assert!(!is_true(&changed.status.conditions, READY));
 }
 
 #[tokio::test]
@@ -180,6 +180,6 @@ async fn a_stopped_pass_says_nothing() {
     let subject = scene.subject(&json!({"source": "./app"}), &HelmfileStatus::default());
     let stop = CancellationToken::new();
     stop.cancel();
-    let mut observer = Observer::new(None, |_| {});
+    let mut observer = Observer::new(None, |_, _| {});
     assert_eq!(scene.applier.pass(&subject, &mut observer, &stop).await, Err(Stopped));
 }

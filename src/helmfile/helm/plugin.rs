@@ -14,7 +14,10 @@ use super::{
     release::{self, Release, ReleaseError, ReleaseMeta, ReleaseStatus},
     render::{self, Helm, RenderError, Request, Traits},
 };
-use crate::helmfile::diff::{self, Object, View};
+use crate::{
+    cluster::describe,
+    helmfile::diff::{self, Object, View},
+};
 
 /// What the caller asks for; see [`super::flags`].
 #[derive(Clone, Default, PartialEq)]
@@ -118,8 +121,8 @@ pub enum PluginError {
     #[error(transparent)]
     Release(#[from] ReleaseError),
     /// The cluster did not say what it serves.
-    #[error("failed to ask the cluster for its version and APIs")]
-    Discovery(#[source] Box<kube::Error>),
+    #[error("failed to ask the cluster for its version and APIs: {}", describe(.0))]
+    Discovery(Box<kube::Error>),
     /// The cluster took too long.
     #[error("the cluster did not answer within {}", crate::duration::GoDuration(*.0))]
     TimedOut(Duration),

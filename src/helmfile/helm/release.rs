@@ -8,6 +8,8 @@ use kube::{Api, Client, api::ListParams};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::cluster::describe;
+
 /// What Helm says about a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReleaseStatus {
@@ -162,24 +164,22 @@ impl fmt::Debug for Release {
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// The API server did not list them.
-    #[error("failed to list the Helm releases in namespace `{namespace}`")]
+    #[error("failed to list the Helm releases in namespace `{namespace}`: {}", describe(.cause))]
     List {
         /// The namespace.
         namespace: String,
         /// Why.
-        #[source]
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
     /// The API server did not give one.
-    #[error("failed to read Secret `{namespace}/{secret}`")]
+    #[error("failed to read Secret `{namespace}/{secret}`: {}", describe(.cause))]
     Get {
         /// The namespace.
         namespace: String,
         /// The Secret.
         secret: String,
         /// Why.
-        #[source]
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
     /// Its content is not what Helm writes.
     #[error("not a Helm release: {0}")]
@@ -350,7 +350,7 @@ pub async fn get(client: &Client, meta: &ReleaseMeta) -> Result<Release, Release
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let found = match api.get(&secret).await {
         Ok(found) => found,
-        Err(source) => return Err(ReleaseError::Get { namespace, secret, source: Box::new(source) }),
+        Err(source) => return Err(ReleaseError::Get { namespace, secret, cause: Box::new(source) }),
     };
     let data = found.data.unwrap_or_default();
     let content = data.get("release").map_or(&[][..], |bytes| &bytes.0);
@@ -369,8 +369,7 @@ async fn revisions(
     let mut params = ListParams::default().labels(selector).limit(500);
     let mut found = Vec::new();
     loop {
-        let failed =
-            |source| ReleaseError::List { namespace: namespace.to_owned(), source: Box::new(source) };
+        let failed = |source| ReleaseError::List { namespace: namespace.to_owned(), cause: Box::new(source) };
         let page = api.list_metadata(&params).await.map_err(failed)?;
         found.extend(page.items.iter().filter_map(ReleaseMeta::of));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

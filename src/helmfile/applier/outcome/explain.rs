@@ -83,6 +83,13 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         let cause = format!("the source has no such folder, and the helmfile no repository `{repository}`");
         return (reason::CHART_UNAVAILABLE, format!("release `{name}`: chart `{chart}` not found: {cause}"));
     }
+    // Helm's words for a path that does not exist.
+    if let Some((_, chart)) =
+        cause.split_once("non-absolute URLs should be in form of repo_name/path_to_chart, got: ")
+    {
+        let message = format!("release `{name}`: chart `{}` does not exist in the source", chart.trim());
+        return (reason::CHART_UNAVAILABLE, message);
+    }
     let (by_command, what) = match args.get(1..).unwrap_or_default() {
         ["diff", ..] => (reason::RENDER_FAILED, format!("release `{name}` failed to render")),
         ["upgrade", ..]

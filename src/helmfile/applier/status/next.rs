@@ -120,6 +120,15 @@ fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment
         return;
     }
     status.last_applied_inputs = None;
+    // Trying again is no news of health: Ready stays False, and says why, until it is better.
+    if cause == Cause::Retry
+        && let Some(ready) =
+            get(&before.conditions, READY).filter(|ready| ready.status == ConditionStatus::False)
+    {
+        status.conditions = mark(&before.conditions, moment.generation, [ready.clone()]);
+        add(status, RECONCILING, &before, moment);
+        return;
+    }
     let message = format!("delivering {}: {cause}", short(attempt.revision));
     let unknown = Condition::new(READY, ConditionStatus::Unknown, reason::PROGRESSING, &message, moment.now);
     status.conditions = mark(&before.conditions, moment.generation, [unknown]);
