@@ -121,6 +121,12 @@ enum Mode {
 impl Work {
     fn of(args: &ApplyArgs) -> anyhow::Result<Self> {
         let env = world::environment();
+        let dry_run = env.get(OsStr::new("DRY_RUN")).is_some_and(|value| value == "true");
+        if args.source.is_none() && dry_run {
+            bail!(
+                "a delivery can't be rendered: running it changes the cluster; `helmfile diff` shows what it would do"
+            );
+        }
         let folder =
             |name: &str| env.get(OsStr::new(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
         let caches = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
@@ -132,11 +138,6 @@ impl Work {
         let here = std::env::current_dir().context("failed to find the current folder")?;
         let guard = world::guard()?;
         let (mode, subject, progress) = match (&args.source, args.interval) {
-            (None, _) if env.get(OsStr::new("DRY_RUN")).is_some_and(|value| value == "true") => {
-                bail!(
-                    "a delivery can't be rendered: running it changes the cluster; `helmfile diff` shows what it would do"
-                )
-            }
             (None, _) => (Mode::Handler, handed_over(here)?, folder("HOOK_PROGRESS")),
             (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, ordered(args, here), None),
             (Some(_), Some(_)) => (Mode::Forever, ordered(args, here), None),

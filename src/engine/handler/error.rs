@@ -72,5 +72,6 @@ fn ended(status: Status) -> String {
 /// The last thing a hook printed on stderr is usually why it failed.
 fn said(stderr: &str) -> String {
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
-    last.map_or_else(String::new, |line| format!(": {}", line.trim().chars().take(300).collect::<String>()))
+    let text = |line: &str| line.trim().trim_start_matches("error: ").chars().take(300).collect::<String>();
+    last.map_or_else(String::new, |line| format!(": {}", text(line)))
 }
