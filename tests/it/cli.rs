@@ -183,11 +183,11 @@ fn an_object_that_no_entry_handles_is_an_error_that_says_what_is_handled() {
 #[test]
 fn a_delivery_is_not_rendered_since_that_would_deliver() {
     let folder = tempfile::tempdir().unwrap();
-    let object = "{apiVersion: apps.mumoshu.github.io/v1alpha1, kind: Helmfile, metadata: {name: h, namespace: n}, spec: {source: ./x}}";
+    let object = "{apiVersion: apps.mumoshu.github.io/v1alpha1, kind: Helmfile, metadata: {name: h, namespace: team}, spec: {source: ./x}}";
     fs::write(folder.path().join("h.yaml"), object).unwrap();
     let rendered = run(folder.path(), &["render", "-f", "builtin:applier", "h.yaml"]);
     assert_eq!(rendered.status.code(), Some(1));
     assert!(stderr(&rendered).contains("a delivery can't be rendered"), "{}", stderr(&rendered));
     let default = run(folder.path(), &["render", "h.yaml"]);
-    assert!(stdout(&default).contains("- --only=n/h"), "{}{}", stdout(&default), stderr(&default));
+    assert!(stdout(&default).contains("- --only=team/h"), "{}{}", stdout(&default), stderr(&default));
 }
