@@ -111,11 +111,6 @@ impl Discovery {
         self.lock().get(gvk).cloned()
     }
 
-    /// Forgets a kind, when the API server says that it is gone.
-    pub fn forget(&self, gvk: &Gvk) {
-        self.lock().remove(gvk);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Gvk, Arc<Served>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }

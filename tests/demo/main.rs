@@ -53,12 +53,13 @@ async fn main() {
                       "spec": {"source": source, "interval": "1s"}}))
         .await;
     say(&format!("created a Helmfile that points at it: {source}"));
-    follow(&scene, &first, &say).await;
+    let mut said = BTreeSet::new();
+    follow(&scene, &first, &mut said, &say).await;
     show(&plane, &scene, "get helmfiles,configmaps,deployments").await;
 
     let second = repository.commit(&[("manifests/config.yaml", CHANGED)]);
     say(&format!("committed a change, {}", short(&second)));
-    follow(&scene, &second, &say).await;
+    follow(&scene, &second, &mut said, &say).await;
     show(&plane, &scene, "get helmfiles").await;
     show(&plane, &scene, "get configmap manifests -o jsonpath={.data}").await;
 
@@ -89,9 +90,8 @@ fn short(commit: &str) -> String {
 }
 
 /// Prints each new thing that the Helmfile says, until the commit is applied.
-async fn follow(scene: &Scene<'_>, commit: &str, say: &impl Fn(&str)) {
+async fn follow(scene: &Scene<'_>, commit: &str, said: &mut BTreeSet<String>, say: &impl Fn(&str)) {
     let helmfile = Gvk::new("apps.mumoshu.github.io", "v1alpha1", "Helmfile");
-    let mut said = BTreeSet::new();
     wait_until("the commit to be applied", Duration::from_mins(2), async || {
         let object = scene.get(&helmfile, "demo").await;
         let ready = find(&object, "Ready");

@@ -305,6 +305,21 @@ async fn requeue_after_runs_again_without_a_change() {
 }
 
 #[tokio::test]
+async fn resync_period_runs_every_object_though_nothing_happens() {
+    let scene = Scene::new(shared().await, "resync").await;
+    scene.hook("hook.sh", "echo \"$TRIGGER\" >> runs");
+    let _operator = scene.start(
+        "- {group: test.example.com, version: v1, kind: Hello, resyncPeriod: 50ms, reconciler: {exec: {command: ./hook.sh}}}",
+    );
+    scene.hello("h", json!({})).await;
+    wait_until("three runs for resync", SOON, async || {
+        let runs = fs::read_to_string(scene.folder().join("runs")).unwrap_or_default();
+        if runs.lines().filter(|line| *line == "Resync").count() >= 3 { Ok(()) } else { Err(runs) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_kind_that_is_not_served_yet_is_waited_for_while_the_rest_runs() {
     let scene = Scene::new(shared().await, "missing-kind").await;
     scene.hook("hook.sh", "echo 'status: {ok: true}'");
