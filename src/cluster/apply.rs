@@ -61,15 +61,21 @@ pub enum Refusal {
 }
 
 impl WriteError {
+    /// The fields that somebody else owns, when that is why it was refused.
+    pub fn conflicts(&self) -> impl Iterator<Item = &str> {
+        let details = match &self.source {
+            kube::Error::Api(status) => status.details.as_ref(),
+            _ => None,
+        };
+        let causes = details.into_iter().flat_map(|details| &details.causes);
+        causes.filter(|cause| cause.reason == "FieldManagerConflict").map(|cause| cause.field.as_str())
+    }
+
     /// What kind of refusal it is.
     pub fn refusal(&self) -> Refusal {
         let kube::Error::Api(status) = &self.source else { return Refusal::Other };
         // Both are 409 (RULES 14); only the causes tell them apart.
-        let field = status
-            .details
-            .iter()
-            .flat_map(|details| &details.causes)
-            .any(|cause| cause.reason == "FieldManagerConflict");
+        let field = self.conflicts().next().is_some();
         match status.code {
             409 if field => Refusal::FieldConflict,
             409 => Refusal::Stale,

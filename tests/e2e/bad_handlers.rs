@@ -3,10 +3,13 @@
 
 use serde_json::{Value, json};
 
+use helmfile_operator::object::Gvk;
+
 use crate::support::{
     control_plane::shared,
+    operator::Operator,
     processes,
-    scene::{SOON, Scene, config_map, hello},
+    scene::{HELLO_CRD, SOON, Scene, config_map, hello},
 };
 
 const GOOD: &str = "echo 'status: {ok: true}'";
@@ -151,4 +154,39 @@ async fn an_object_that_is_deleted_while_its_handler_runs_is_no_trouble() {
     scene.write("go", "", 0o644);
     scene.hello("h2", json!({})).await;
     scene.until(&hello(), "h2", "handled", |object| object["status"]["ok"] == true).await;
+}
+
+#[tokio::test]
+async fn conditions_that_are_one_list_for_all_are_not_taken_from_others() {
+    let scene = Scene::new(shared().await, "atomic").await;
+    // The same kind under another name, whose conditions have no map key: a list that one writer owns as a whole.
+    let crd = HELLO_CRD.replace("hello", "plain").replace("Hello", "Plain");
+    let crd = crd.lines().filter(|line| !line.contains("x-kubernetes-list")).collect::<Vec<_>>().join("\n");
+    scene.write("plain.yaml", &crd, 0o644);
+    scene.hook("hook.sh", "echo 'status: {conditions: [{type: Ours, status: \"True\"}]}'");
+    let config = scene.write(
+        "plain-config.yaml",
+        "crds: [plain.yaml]\nresources:\n- {group: test.example.com, version: v1, kind: Plain, reconciler: {exec: {command: ./hook.sh}}}\n",
+        0o644,
+    );
+    let plane = scene.plane;
+    let plain = Gvk::new("test.example.com", "v1", "Plain");
+    plane
+        .kubectl(&["apply", "--server-side", "-f", scene.folder().join("plain.yaml").to_str().unwrap()])
+        .await;
+    plane
+        .kubectl(&["wait", "--for=condition=Established", "crd/plains.test.example.com", "--timeout=30s"])
+        .await;
+    scene
+        .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Plain", "metadata": {"name": "p"}}))
+        .await;
+    let theirs = json!([{"type": "Theirs", "status": "True"}]);
+    let patch = json!({"status": {"conditions": theirs}}).to_string();
+    let args =
+        ["patch", "plain", "p", "-n", &scene.namespace, "--subresource=status", "--type=merge", "-p", &patch];
+    plane.kubectl(&args).await;
+    let args = ["run", "-f", config.to_str().unwrap(), "-n", &scene.namespace];
+    let mut operator = Operator::start(plane, &args, &[]);
+    operator.wait_for_log("conflict with").await;
+    assert_eq!(scene.get(&plain, "p").await["status"]["conditions"], theirs);
 }

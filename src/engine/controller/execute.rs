@@ -108,13 +108,23 @@ impl Executor<'_> {
         }
     }
 
-    /// Applies a status. By force: what a handler answers as its status is its own to say.
+    /// Applies a status. By force where somebody else has written the same field, since a handler's status is its own to
+    /// say; but never a whole list of conditions, in which others have theirs (RULES 26).
     pub(super) async fn status(&self, manifest: &Value) -> Result<Trace, ExecuteError> {
+        const WHOLE_LIST: &str = ".status.conditions";
         let kind = &self.seen.kind;
         let part = if kind.status_subresource { Part::Status } else { Part::Main };
         let name = Key::of(manifest).of_kind(&kind.gvk);
         let before = self.controller.known(&name);
-        let written = self.writer().apply(kind, manifest, self.manager, true, part).await?;
+        let written = match self.writer().apply(kind, manifest, self.manager, false, part).await {
+            Err(error)
+                if error.refusal() == Refusal::FieldConflict
+                    && error.conflicts().all(|field| field != WHOLE_LIST) =>
+            {
+                self.writer().apply(kind, manifest, self.manager, true, part).await?
+            }
+            other => other?,
+        };
         Ok(trace(name, before.as_ref(), &written, manifest))
     }
 

@@ -97,6 +97,7 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
             others.iter().find(|other| Key::of(other) == name.key()).map(|other| (*other).clone())
         },
         memory: &Memory::default(),
+        namespaces: &[],
         now: 0,
     };
     let plan = plan::plan(&observed, answer?.reply)?;

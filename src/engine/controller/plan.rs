@@ -36,6 +36,8 @@ pub struct Observed<'a> {
     pub stranger: &'a dyn Fn(&ObjectRef) -> Option<Value>,
     /// What was written for this object before.
     pub memory: &'a Memory,
+    /// Namespaces that are watched; none means all.
+    pub namespaces: &'a [String],
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -189,6 +191,9 @@ pub enum PlanError {
         /// The parent's.
         namespace: String,
     },
+    /// We would never see it again, and create it for ever.
+    #[error("{0} is in a namespace that this operator does not watch; see its --namespace")]
+    Unwatched(ObjectRef),
     /// A namespaced object can't own a cluster-scoped one.
     #[error("{0} is cluster-scoped and can't be owned by an object in a namespace")]
     ClusterScoped(ObjectRef),
@@ -307,6 +312,11 @@ fn dependent(
     }
     place(observed, kind, &mut manifest)?;
     let name = Key::of(&manifest).of_kind(&kind.gvk);
+    let is_watched =
+        |namespace: &String| observed.namespaces.is_empty() || observed.namespaces.contains(namespace);
+    if !name.namespace.as_ref().is_none_or(is_watched) {
+        return Err(PlanError::Unwatched(name));
+    }
     let shown = observed
         .shown
         .iter()

@@ -44,6 +44,7 @@ fn planned(shown: &[Value], strangers: &[Value], memory: &Memory, reply: &str) -
             .collect::<Vec<_>>(),
         stranger: &|name| strangers.iter().find(|object| Key::of(object) == name.key()).cloned(),
         memory,
+        namespaces: &["n".to_owned()],
         now: 0,
     };
     plan(&observed, Reply::parse(reply.as_bytes(), ReplyFormat::Program).unwrap())
@@ -265,4 +266,38 @@ fn what_another_object_controls_is_not_ours_even_when_it_names_us() {
         {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "u-2", "controller": true}
     ));
     assert!(refused(&[shared], ONE).contains("it belongs to Other `o`"));
+}
+
+#[test]
+fn a_child_where_we_do_not_look_is_refused() {
+    let mut object = parent();
+    object["metadata"].as_object_mut().unwrap().remove("namespace");
+    let observed = Observed {
+        object: &object,
+        kind: KindRules {
+            gvk: Gvk::new("example.com", "v1", "Hello"),
+            namespaced: false,
+            status_subresource: true,
+        },
+        dependents: &kinds(),
+        shown: &[],
+        stranger: &|_| None,
+        memory: &Memory::default(),
+        namespaces: &["n".to_owned()],
+        now: 0,
+    };
+    let reply = |namespace: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": namespace}});
+        let text = json!({"dependents": {"configmap.v1": [map]}}).to_string();
+        plan(&observed, Reply::parse(text.as_bytes(), ReplyFormat::Program).unwrap())
+    };
+    assert_eq!(reply("n").unwrap().steps.len(), 1);
+    assert_eq!(
+        reply("m").unwrap_err(),
+        PlanError::Unwatched(ObjectRef {
+            gvk: Gvk::new("", "v1", "ConfigMap"),
+            namespace: Some("m".into()),
+            name: "a".into(),
+        })
+    );
 }

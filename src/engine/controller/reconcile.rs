@@ -136,6 +136,7 @@ impl Attempt<'_> {
             shown: &seen.shown,
             stranger: &|name| self.controller.known(name),
             memory,
+            namespaces: &self.controller.shared.namespaces,
             now: self.controller.shared.clock.now().as_second(),
         };
         plan::plan(&observed, reply)
