@@ -106,13 +106,9 @@ pub fn load(
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
 }
 
-fn read(
-    source: &Source,
-    library: &Library,
-    surroundings: &Surroundings,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Result<Unit, Vec<Diagnostic>> {
-    let (name, folder, text) = match source {
+/// How messages call it, what relative paths in it start from, and its text.
+fn open(source: &Source, library: &Library) -> (String, PathBuf, Result<String, String>) {
+    match source {
         Source::File(path) => {
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,7 +122,16 @@ fn read(
             let text = library.config(name).map(str::to_owned);
             (format!("{BUILTIN}{name}"), PathBuf::from("/"), text)
         }
-    };
+    }
+}
+
+fn read(
+    source: &Source,
+    library: &Library,
+    surroundings: &Surroundings,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Unit, Vec<Diagnostic>> {
+    let (name, folder, text) = open(source, library);
     let wrong = |message, text: &str, at| vec![Diagnostic::new(Severity::Error, message, &name, text, at)];
     let text = text.map_err(|message| wrong(message, "", Place { line: 0, column: 0 }))?;
     let tree = Node::parse(&text).map_err(|error| {
@@ -149,6 +154,7 @@ fn read(
     Ok(Unit { name, text, tree, raw, folder, files, unusable })
 }
 
+/// The programs that can't be run as things are now, and why.
 fn unusable_programs(
     raw: &RawConfig,
     surroundings: &Surroundings,

@@ -44,28 +44,7 @@ pub(super) async fn call(
     command.stdout_limit = STDOUT_LIMIT;
     let mut on_line = |line: &str| log(entry, object, line);
     let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
-    let mut waiting: Option<Progress> = None;
-    let finished = {
-        tokio::pin!(run);
-        loop {
-            tokio::select! {
-                finished = &mut run => break finished,
-                line = pipe.next() => merge(&mut waiting, line, entry),
-                place = progress.reserve(), if waiting.is_some() => {
-                    // Without a place nobody listens any more.
-                    if let (Ok(place), Some(report)) = (place, waiting.take()) {
-                        place.send(report);
-                    }
-                }
-            }
-        }
-    };
-    for line in pipe.rest() {
-        merge(&mut waiting, line, entry);
-    }
-    if let Some(report) = waiting {
-        let _nobody_listens_any_more = progress.send(report).await;
-    }
+    let finished = hear(run, &mut pipe, &progress, entry).await;
     let finished = finished
         .map_err(|source: SessionError| HandlerError::Session { command: name.to_owned(), source })?;
     if exec.debug {
@@ -77,6 +56,36 @@ pub(super) async fn call(
     }
     let reply = Reply::parse(&finished.stdout, ReplyFormat::Program)?;
     Ok(Answer { reply, elapsed: finished.elapsed })
+}
+
+/// Waits for the hook's end and passes on what it reports until then.
+async fn hear<T>(
+    run: impl Future<Output = T>,
+    pipe: &mut ProgressPipe,
+    progress: &mpsc::Sender<Progress>,
+    entry: &str,
+) -> T {
+    let mut waiting: Option<Progress> = None;
+    tokio::pin!(run);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut run => break ended,
+            line = pipe.next() => merge(&mut waiting, line, entry),
+            place = progress.reserve(), if waiting.is_some() => {
+                // Without a place nobody listens any more.
+                if let (Ok(place), Some(report)) = (place, waiting.take()) {
+                    place.send(report);
+                }
+            }
+        }
+    };
+    for line in pipe.rest() {
+        merge(&mut waiting, line, entry);
+    }
+    if let Some(report) = waiting {
+        let _nobody_listens_any_more = progress.send(report).await;
+    }
+    ended
 }
 
 /// A line of stderr is a log line; how it begins says how much it matters.
