@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -62,11 +63,12 @@ impl Tools {
     }
 
     /// An environment for programs that must not see the machine's settings: these tools, the system's, and a HOME of
-    /// their own.
+    /// their own, where what they leave in temporary files goes away with it.
     pub fn environment(&self, home: &Path) -> BTreeMap<OsString, OsString> {
+        fs::create_dir_all(home).unwrap();
         let mut path = self.bin.clone().into_os_string();
         path.push(":/usr/local/bin:/usr/bin:/bin");
-        [("PATH".into(), path), ("HOME".into(), home.into())].into()
+        [("PATH".into(), path), ("HOME".into(), home.into()), ("TMPDIR".into(), home.into())].into()
     }
 }
 
