@@ -27,16 +27,6 @@ pub fn urls(text: &str) -> Cow<'_, str> {
     if out.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(out + rest) }
 }
 
-/// The last `limit` bytes of a text, cut at a character and marked when something was left out.
-pub fn tail(text: &str, limit: usize) -> Cow<'_, str> {
-    if text.len() <= limit {
-        return Cow::Borrowed(text);
-    }
-    let start =
-        (text.len() - limit..text.len()).find(|index| text.is_char_boundary(*index)).unwrap_or(text.len());
-    Cow::Owned(format!("…{}", text.split_at(start).1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,11 +40,5 @@ mod tests {
         assert_eq!(urls("ssh://git@host/x and https://t0ken@h/y"), "ssh://git@host/x and https://***@h/y");
         assert_eq!(urls("mail bob@example.org"), "mail bob@example.org");
         assert_eq!(urls("https://host/a@b"), "https://host/a@b");
-    }
-
-    #[test]
-    fn tails_are_cut_at_characters() {
-        assert_eq!(tail("abc", 3), "abc");
-        assert_eq!(tail("aäb", 2), "…b");
     }
 }

@@ -59,11 +59,6 @@ pub fn print(value: &Value) -> String {
     text
 }
 
-/// Prints a stream of documents.
-pub fn print_all<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
-    values.into_iter().map(print).collect::<Vec<_>>().join("---\n")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

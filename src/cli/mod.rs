@@ -4,6 +4,7 @@ mod apply;
 mod builtin;
 mod check;
 mod config;
+mod files;
 mod generate;
 mod helm;
 mod render;

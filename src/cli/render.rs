@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{check::ConfigFiles, report, world};
+use super::{files::ConfigFiles, report, world};
 use crate::{
     engine::{controller::offline, handler::Runtime},
     exit::Exit,

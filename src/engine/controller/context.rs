@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     cluster::{
         apply::Writer,
-        cache::{Cached, Caches, Scope, Watch},
+        cache::{Cached, Caches, Scope, Store, Watch},
         discovery::Discovery,
         events::Publisher,
     },
@@ -88,11 +88,12 @@ impl Controller {
 
     /// An object of our kind or a dependent one as the caches have it, whoever owns it.
     pub(super) fn cached(&self, name: &ObjectRef) -> Option<Cached> {
-        let watch = match self.dependents.get(&name.gvk.key()) {
-            Some((_, watch)) => watch,
-            None => &self.parents,
-        };
-        watch.store.get(&name.key())
+        self.store(&name.gvk).get(&name.key())
+    }
+
+    /// The copies of a dependent kind, or else of our own.
+    pub(super) fn store(&self, gvk: &Gvk) -> &Store {
+        self.dependents.get(&gvk.key()).map_or(&self.parents.store, |(_, watch)| &watch.store)
     }
 
     /// The same without what tells its changes apart.

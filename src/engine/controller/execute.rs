@@ -101,31 +101,11 @@ impl Executor<'_> {
                 Ok(Trace { object: object.clone(), uid: uid.clone(), version: left, event })
             }
             Step::Status { manifest } => {
-                let trace = self.status(manifest).await?;
+                let trace = apply_status(self.controller, &self.seen.kind, manifest, self.manager).await?;
                 memory.status = Some(digest::of_json(&manifest["status"]));
                 Ok(trace)
             }
         }
-    }
-
-    /// Applies a status. By force where somebody else has written the same field, since a handler's status is its own to
-    /// say; but never a whole list of conditions, in which others have theirs (RULES 26).
-    pub(super) async fn status(&self, manifest: &Value) -> Result<Trace, ExecuteError> {
-        const WHOLE_LIST: &str = ".status.conditions";
-        let kind = &self.seen.kind;
-        let part = if kind.status_subresource { Part::Status } else { Part::Main };
-        let name = Key::of(manifest).of_kind(&kind.gvk);
-        let before = self.controller.known(&name);
-        let written = match self.writer().apply(kind, manifest, self.manager, false, part).await {
-            Err(error)
-                if error.refusal() == Refusal::FieldConflict
-                    && error.conflicts().all(|field| field != WHOLE_LIST) =>
-            {
-                self.writer().apply(kind, manifest, self.manager, true, part).await?
-            }
-            other => other?,
-        };
-        Ok(trace(name, before.as_ref(), &written, manifest))
     }
 
     /// A status that a hook reports while it runs.
@@ -214,6 +194,31 @@ impl Executor<'_> {
         let known = self.seen.dependents.get(&object.gvk.key());
         known.map(AsRef::as_ref).ok_or_else(|| ExecuteError::UnknownKind(object.clone()))
     }
+}
+
+/// Applies a status. By force where somebody else has written the same field, since a handler's status is its own to say;
+/// but never a whole list of conditions, in which others have theirs (RULES 26).
+pub(super) async fn apply_status(
+    controller: &Controller,
+    kind: &Served,
+    manifest: &Value,
+    manager: &str,
+) -> Result<Trace, ExecuteError> {
+    const WHOLE_LIST: &str = ".status.conditions";
+    let writer = &controller.shared.writer;
+    let part = if kind.status_subresource { Part::Status } else { Part::Main };
+    let name = Key::of(manifest).of_kind(&kind.gvk);
+    let before = controller.known(&name);
+    let written = match writer.apply(kind, manifest, manager, false, part).await {
+        Err(error)
+            if error.refusal() == Refusal::FieldConflict
+                && error.conflicts().all(|field| field != WHOLE_LIST) =>
+        {
+            writer.apply(kind, manifest, manager, true, part).await?
+        }
+        other => other?,
+    };
+    Ok(trace(name, before.as_ref(), &written, manifest))
 }
 
 fn trace(object: ObjectRef, before: Option<&Value>, written: &Written, said: &Value) -> Trace {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     backoff,
     context::{Controller, ObjectState},
-    execute::{ExecuteError, Executor, Trace},
+    execute::{ExecuteError, Executor, Trace, apply_status},
     observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError, status_manifest},
     queue::Turn,
@@ -263,10 +263,9 @@ impl Attempt<'_> {
     }
 
     async fn write_condition(&mut self, status: Value, manager: &str) -> Result<(), RunError> {
-        let seen = Observation::take(self.controller, self.parent).await?;
-        let executor = Executor { controller: self.controller, seen: &seen, manager };
-        let trace = executor.status(&status_manifest(&self.parent.object, &status)).await?;
-        self.traces.push(trace);
+        let kind = self.controller.shared.discovery.resolve(&self.controller.entry.gvk).await?;
+        let manifest = status_manifest(&self.parent.object, &status);
+        self.traces.push(apply_status(self.controller, &kind, &manifest, manager).await?);
         Ok(())
     }
 }
@@ -289,10 +288,6 @@ fn standing<'o>(object: &'o Value, condition: &str) -> Option<&'o str> {
 async fn catch_up(controller: &Controller, traces: &[Trace]) {
     let all = async {
         for trace in traces {
-            let store = match controller.dependents.get(&trace.object.gvk.key()) {
-                Some((_, watch)) => &watch.store,
-                None => &controller.parents.store,
-            };
             let is_shown = |cached: Option<&Cached>| match (&trace.version, cached) {
                 (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
                 (Some(_), None) => false,
@@ -300,7 +295,7 @@ async fn catch_up(controller: &Controller, traces: &[Trace]) {
                     cached.is_none_or(|cached| object::uid(&cached.object) != Some(trace.uid.as_str()))
                 }
             };
-            store.wait(&trace.object.key(), is_shown).await;
+            controller.store(&trace.object.gvk).wait(&trace.object.key(), is_shown).await;
         }
     };
     if tokio::time::timeout(CATCH_UP, all).await.is_err() {

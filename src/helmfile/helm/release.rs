@@ -60,11 +60,6 @@ impl ReleaseStatus {
             Self::PendingRollback => "pending-rollback",
         }
     }
-
-    /// Whether an operation is, or was, under way.
-    pub const fn is_pending(self) -> bool {
-        matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
-    }
 }
 
 impl fmt::Display for ReleaseStatus {
