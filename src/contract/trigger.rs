@@ -33,6 +33,36 @@ pub enum TriggerType {
     Start,
 }
 
+impl TriggerType {
+    /// Those that an entry may choose by `on`; the others run the handler whenever they are asked for.
+    pub const CHOICES: [Self; 6] = [
+        Self::Start,
+        Self::Created,
+        Self::Updated,
+        Self::Deleted,
+        Self::DependentChanged,
+        Self::ReferenceChanged,
+    ];
+
+    /// Its name in the contract.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "Created",
+            Self::Updated => "Updated",
+            Self::Deleting => "Deleting",
+            Self::Deleted => "Deleted",
+            Self::DependentChanged => "DependentChanged",
+            Self::ReferenceChanged => "ReferenceChanged",
+            Self::Watch => "Watch",
+            Self::Resync => "Resync",
+            Self::Schedule => "Schedule",
+            Self::Requeue => "Requeue",
+            Self::Retry => "Retry",
+            Self::Start => "Start",
+        }
+    }
+}
+
 /// One reason, with the object that gave it where that is not the handled object itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Trigger {

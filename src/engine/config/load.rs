@@ -12,11 +12,11 @@ use super::{
     compile::{self, Unit},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     model::Config,
-    raw::{self, RawConfig},
+    raw::{self, RawConfig, RawEntry},
     shape,
     tree::{self, Node, Place},
 };
-use crate::process;
+use crate::{digest, process};
 
 /// A config file to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,8 @@ fn read(
     diagnostics.extend(misfits.into_iter().map(diagnose));
     let files = named_files(&raw).map(|file| (file.to_owned(), read_named(file, &folder, library))).collect();
     let unusable = unusable_programs(&raw, surroundings, &folder);
-    Ok(Unit { name, text, tree, raw, folder, files, unusable })
+    let hooks = hooks(&raw, &folder);
+    Ok(Unit { name, text, tree, raw, folder, files, hooks, unusable })
 }
 
 /// The programs that can't be run as things are now, and why.
@@ -160,7 +161,8 @@ fn unusable_programs(
     surroundings: &Surroundings,
     folder: &Path,
 ) -> BTreeMap<String, String> {
-    let programs = raw.resources.iter().filter_map(|entry| Some(&entry.reconciler.exec.as_ref()?.command));
+    let handlers = raw.resources.iter().flat_map(RawEntry::handlers);
+    let programs = handlers.filter_map(|handler| Some(&handler.exec?.command));
     let resolve = |program: &str| process::resolve(program, surroundings.path.as_deref(), folder);
     let problem = |program: &str| {
         let error = resolve(program).err()?;
@@ -175,9 +177,25 @@ fn unusable_programs(
     programs.filter_map(|program| Some((program.clone(), problem(program)?))).collect()
 }
 
+/// Digests of the hooks: the commands and arguments that are names of files.
+fn hooks(raw: &RawConfig, folder: &Path) -> BTreeMap<String, String> {
+    let programs = raw.resources.iter().flat_map(RawEntry::handlers).filter_map(|handler| handler.exec);
+    let mut hooks = BTreeMap::new();
+    for exec in programs {
+        let start = exec.working_dir.as_ref().map_or_else(|| folder.to_owned(), |below| folder.join(below));
+        for word in std::iter::once(&exec.command).chain(&exec.args) {
+            // A command is looked for from the config's folder, what it opens itself from its own.
+            let path = [folder.join(word), start.join(word)].into_iter().find(|path| path.is_file());
+            if let Some(bytes) = path.and_then(|path| std::fs::read(path).ok()) {
+                hooks.insert(word.clone(), digest::sha256_hex(&bytes));
+            }
+        }
+    }
+    hooks
+}
+
 fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {
-    let templates =
-        raw.resources.iter().filter_map(|entry| entry.reconciler.template.as_ref()?.file.as_deref());
+    let templates = raw.resources.iter().flat_map(RawEntry::templates);
     templates.chain(raw.crds.iter().map(String::as_str))
 }
 

@@ -4,7 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::{engine::template::Template, object::Gvk};
+use crate::{
+    contract::TriggerType,
+    engine::{
+        query::{Condition, JsonPath, LabelSelector, NamespacePatterns, Schedule},
+        template::Template,
+    },
+    object::Gvk,
+};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +38,20 @@ pub struct Entry {
     pub name: String,
     /// The handled kind.
     pub gvk: Gvk,
+    /// Which of its objects.
+    pub select: Selection,
+    /// Whether nothing but the metadata of the objects is watched and handed over.
+    pub metadata_only: bool,
+    /// Which events run the handler.
+    pub wakes: Wakes,
     /// Kinds that the handler creates.
-    pub dependents: Vec<Gvk>,
-    /// Who answers.
-    pub reconciler: Reconciler,
+    pub dependents: Vec<Dependent>,
+    /// Kinds that the objects name in their fields.
+    pub references: Vec<Reference>,
+    /// Who answers when something changes.
+    pub reconciler: Option<Reconciler>,
+    /// Who answers before an object goes away.
+    pub finalizer: Option<Handler>,
     /// How often to run without a reason.
     pub resync_period: Option<Duration>,
     /// What every run is given.
@@ -43,7 +60,12 @@ pub struct Entry {
     pub concurrency: usize,
     /// The condition that the engine keeps.
     pub condition: Option<String>,
+    /// Of all that its behaviour depends on: an entry with another digest is another entry.
+    pub digest: String,
 }
+
+/// The prefix of the names that we put on objects.
+pub const DOMAIN: &str = "helmfile-operator.github.io";
 
 impl Entry {
     /// The field manager of everything this entry writes.
@@ -56,6 +78,70 @@ impl Entry {
     pub fn engine_manager(&self) -> String {
         format!("helmfile-operator-engine/{}", self.name)
     }
+
+    /// The field manager of a list of conditions that can only be written as a whole.
+    pub fn conditions_manager(&self) -> String {
+        format!("helmfile-operator-conditions/{}", self.name)
+    }
+
+    /// Whether nothing is ever written.
+    pub fn observes(&self) -> bool {
+        self.reconciler.as_ref().is_some_and(|reconciler| reconciler.observe)
+    }
+
+    /// The finalizer that objects get when there is a finalizer handler: the predecessor's for custom resources; built-in
+    /// kinds take only qualified names (RULES 18).
+    pub fn finalizer_name(&self) -> String {
+        let kind = self.gvk.kind.to_lowercase();
+        let group = &self.gvk.group;
+        if group.contains('.') && !group.ends_with(".k8s.io") {
+            format!("{kind}-controller.{group}")
+        } else {
+            format!("{DOMAIN}/{kind}-controller")
+        }
+    }
+}
+
+/// Which objects of a kind.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// With these labels, in kubectl's syntax.
+    pub labels: Option<String>,
+    /// With these fields, in kubectl's syntax.
+    pub fields: Option<String>,
+    /// In these namespaces.
+    pub namespaces: Option<NamespacePatterns>,
+    /// In namespaces with these labels.
+    pub namespace_labels: Option<LabelSelector>,
+}
+
+/// Which events run the handler.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    /// Events of these types; what a config or a reply asks for by itself is not among them.
+    pub on: Vec<TriggerType>,
+    /// Only when this is true.
+    pub when: Option<Condition>,
+    /// And at these times.
+    pub schedule: Option<Schedule>,
+}
+
+/// A kind that the handler creates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependent {
+    /// The kind.
+    pub gvk: Gvk,
+    /// Whether they have no owner reference.
+    pub orphan: bool,
+}
+
+/// A kind that the objects name in their fields.
+#[derive(Debug)]
+pub struct Reference {
+    /// The kind.
+    pub gvk: Gvk,
+    /// Where the names are.
+    pub names: JsonPath,
 }
 
 /// A handler and when it runs again.
@@ -65,6 +151,8 @@ pub struct Reconciler {
     pub handler: Handler,
     /// When to run again after a success.
     pub requeue_after: Option<Duration>,
+    /// Whether the answer is ignored and nothing is written.
+    pub observe: bool,
 }
 
 /// Who answers.
@@ -72,8 +160,34 @@ pub struct Reconciler {
 pub enum Handler {
     /// A program.
     Exec(Exec),
+    /// A URL.
+    Http(Http),
     /// A template.
     Template(Template),
+}
+
+/// A URL and how to call it.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where to POST.
+    pub url: String,
+    /// Certificates.
+    pub tls: HttpTls,
+    /// The longest the answer may take.
+    pub timeout: Option<Duration>,
+    /// Whether to log what goes out and comes back.
+    pub debug: bool,
+}
+
+/// Certificates of an `http` handler, as absolute paths of PEM files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct HttpTls {
+    /// The certificate that we show.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Who may have signed the server's certificate.
+    pub ca_cert_file: Option<PathBuf>,
 }
 
 /// A program and how to run it.

@@ -98,7 +98,7 @@ impl Controller {
         let dependents: BTreeMap<String, (Gvk, Arc<Watch>)> = entry
             .dependents
             .iter()
-            .map(|gvk| (gvk.key(), (gvk.clone(), watch(gvk, shared.scope()))))
+            .map(|kind| (kind.gvk.key(), (kind.gvk.clone(), watch(&kind.gvk, shared.scope()))))
             .collect();
         let heard = Arc::clone(&queue);
         parents.store.listen(Box::new(move |change| parent_changed(&heard, change)));

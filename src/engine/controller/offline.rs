@@ -55,13 +55,15 @@ pub struct Rendered {
 pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Result<Rendered, OfflineError> {
     let handled = objects.iter().find_map(|object| Some((find(config, object)?, object)));
     let (entry, object) = handled.ok_or_else(|| no_entry(config, objects))?;
+    let handler = entry.reconciler.as_ref().map(|reconciler| &reconciler.handler);
+    let handler = handler.or(entry.finalizer.as_ref()).ok_or_else(|| no_entry(config, objects))?;
     let mut object = object.clone();
     if crate::object::uid(&object).is_none() {
         object["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
     }
     let name = Key::of(&object).of_kind(&entry.gvk);
     let kinds: BTreeMap<String, KindRules> =
-        entry.dependents.iter().map(|gvk| (gvk.key(), assume(gvk))).collect();
+        entry.dependents.iter().map(|kind| (kind.gvk.key(), assume(&kind.gvk))).collect();
     let others: Vec<&Value> = objects
         .iter()
         .filter(|other| Gvk::of(other).is_some_and(|gvk| kinds.contains_key(&gvk.key())))
@@ -85,7 +87,7 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
     };
     // Nothing is written, so what the handler reports on the way is dropped.
     let (tell, mut hear) = mpsc::channel::<Progress>(16);
-    let (answer, ()) = tokio::join!(handler::call(entry, &name, &state, runtime, tell), async {
+    let (answer, ()) = tokio::join!(handler::call(handler, entry, &name, &state, runtime, tell), async {
         while hear.recv().await.is_some() {}
     });
     let observed = Observed {

@@ -152,7 +152,12 @@ impl Attempt<'_> {
         let (controller, manager) = (self.controller, self.controller.entry.field_manager());
         let name = self.turn.key.of_kind(&controller.entry.gvk);
         let (tell, mut hear) = mpsc::channel::<Progress>(1);
-        let answer = handler::call(&controller.entry, &name, given, &controller.shared.handlers, tell);
+        let handler = controller.entry.reconciler.as_ref().map(|reconciler| &reconciler.handler);
+        let Some(handler) = handler.or(controller.entry.finalizer.as_ref()) else {
+            return Ok(Reply::default());
+        };
+        let answer =
+            handler::call(handler, &controller.entry, &name, given, &controller.shared.handlers, tell);
         let traces = &mut self.traces;
         let report = async {
             while let Some(progress) = hear.recv().await {
@@ -215,8 +220,10 @@ impl Attempt<'_> {
             return Some((TriggerType::Requeue, backoff::delay(requeues, self.jitter())));
         }
         let entry = &self.controller.entry;
-        let requeue =
-            plan.requeue_after.or(entry.reconciler.requeue_after).map(|delay| (TriggerType::Requeue, delay));
+        let requeue = plan
+            .requeue_after
+            .or(entry.reconciler.as_ref().and_then(|reconciler| reconciler.requeue_after))
+            .map(|delay| (TriggerType::Requeue, delay));
         let resync = entry.resync_period.map(|period| (TriggerType::Resync, period));
         requeue.into_iter().chain(resync).min_by_key(|(_, delay)| *delay)
     }

@@ -14,7 +14,7 @@ use crate::{
     contract::{Progress, Reply, ReplyFormat, State},
     engine::config::{Entry, Handler},
     environment::Environment,
-    object::ObjectRef,
+    object::{Gvk, ObjectRef},
     process::Guard,
 };
 
@@ -38,23 +38,26 @@ pub struct Answer {
     pub elapsed: Duration,
 }
 
-/// Calls the entry's handler. What it reports on the way goes to `progress`.
+/// Calls one of the entry's handlers. What it reports on the way goes to `progress`.
 ///
 /// # Errors
 /// When the handler fails or says something that the contract does not know.
 pub async fn call(
+    handler: &Handler,
     entry: &Entry,
     object: &ObjectRef,
     state: &State,
     runtime: &Runtime,
     progress: mpsc::Sender<Progress>,
 ) -> Result<Answer, HandlerError> {
-    match &entry.reconciler.handler {
+    match handler {
         Handler::Exec(exec) => exec::call(exec, &entry.name, object, state, runtime, progress).await,
+        Handler::Http(_) => Err(HandlerError::Prepare("http handlers come with the next commit".to_owned())),
         Handler::Template(template) => {
             let started = std::time::Instant::now();
             let text = template.render(state)?;
-            let reply = Reply::parse(text.as_bytes(), ReplyFormat::Template(&entry.dependents))?;
+            let kinds: Vec<Gvk> = entry.dependents.iter().map(|kind| kind.gvk.clone()).collect();
+            let reply = Reply::parse(text.as_bytes(), ReplyFormat::Template(&kinds))?;
             Ok(Answer { reply, elapsed: started.elapsed() })
         }
     }

@@ -1,0 +1,8 @@
+//! From what is written to what is meant. Goes on after an error, so that all are found. Pure: what the files name has been
+//! looked up already.
+
+mod entry;
+mod file;
+mod handler;
+
+pub(super) use file::{Unit, compile};
