@@ -168,6 +168,29 @@ pub fn generation(object: &Value) -> Option<i64> {
     object.get("metadata")?.get("generation")?.as_i64()
 }
 
+/// The label and the annotation by which a child without owner reference is found.
+pub const PARENT: &str = "helmfile-operator.github.io/parent";
+
+/// A label's value.
+pub fn label<'a>(object: &'a Value, label: &str) -> Option<&'a str> {
+    object.pointer("/metadata/labels")?.get(label)?.as_str()
+}
+
+/// The labels.
+pub fn labels(object: &Value) -> Option<&serde_json::Map<String, Value>> {
+    object.pointer("/metadata/labels")?.as_object()
+}
+
+/// The finalizers.
+pub fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
+    object
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
 /// The UIDs of all owners.
 pub fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
     object

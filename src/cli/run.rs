@@ -4,6 +4,7 @@ use std::{convert::Infallible, ffi::OsString, path::PathBuf, sync::Arc, time::Du
 
 use anyhow::Context as _;
 use clap::Args;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{files::ConfigFiles, report, world};
@@ -20,7 +21,7 @@ use crate::{
     duration::GoDuration,
     engine::{
         config::Config,
-        controller::{self, Shared},
+        controller::{Directory, Fleet, Shared},
         handler::Runtime,
     },
     exit::Exit,
@@ -43,6 +44,9 @@ pub(super) struct RunArgs {
     /// Work only on this object
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = object)]
     only: Option<Key>,
+    /// How many objects may be handled at once, in all entries together
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    max_concurrency: u16,
     /// How long handlers may go on after the first signal, before they are ended
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     drain_timeout: GoDuration,
@@ -89,13 +93,11 @@ async fn serve(args: &RunArgs, config: Config) -> anyhow::Result<Exit> {
             () = stop.cancelled() => return Ok(()),
         }
         let mut group = Group::<Infallible>::new(stop.clone());
-        for entry in &config.entries {
-            group.start("a controller", controller::run(Arc::clone(entry), shared.clone(), stop.clone()));
-        }
-        if config.entries.is_empty() {
-            tracing::warn!("the config has no entries; nothing to do");
-            stop.cancelled().await;
-        }
+        let fleet = Fleet::new(shared.clone(), Directory::default());
+        let (tell, configs) = mpsc::channel(1);
+        let _taken = tell.send(config).await;
+        let until = stop.clone();
+        group.start("the controllers", async move { Ok(fleet.run(configs, until).await) });
         let drained = group.join();
         let patience = async {
             stop.cancelled().await;
@@ -153,6 +155,7 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         only: args.only.clone(),
+        places: Arc::new(Semaphore::new(args.max_concurrency.into())),
     };
     Ok((shared, end_handlers))
 }

@@ -2,7 +2,7 @@
 
 use kube::{
     Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
 };
 use serde_json::Value;
 
@@ -54,6 +54,8 @@ pub enum Refusal {
     FieldConflict,
     /// The object is gone.
     NotFound,
+    /// There is one of that name already.
+    Exists,
     /// We have no right to.
     Forbidden,
     /// Anything else.
@@ -78,6 +80,7 @@ impl WriteError {
         let field = self.conflicts().next().is_some();
         match status.code {
             409 if field => Refusal::FieldConflict,
+            409 if status.reason == "AlreadyExists" => Refusal::Exists,
             409 => Refusal::Stale,
             404 => Refusal::NotFound,
             403 => Refusal::Forbidden,
@@ -96,6 +99,29 @@ impl Writer {
     /// Writes with this client.
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// Creates an object. Returns it as it is then.
+    ///
+    /// Its fields are the manager's as by an update; [`Self::apply`] makes them its own when it comes to that.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`], or whatever the API server says.
+    pub async fn create(
+        &self,
+        served: &Served,
+        object: &Value,
+        manager: &str,
+    ) -> Result<Written, WriteError> {
+        let key = Key::of(object);
+        let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+        let name = key.of_kind(&served.gvk);
+        let failed = |source| WriteError { action: "create", object: name.clone(), source };
+        let api = served.api_of(&self.client, &key);
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        let written = in_time(api.create(&params, &object)).await.map_err(failed)?;
+        Ok(seen(served, written))
     }
 
     /// Server-side apply. Returns the object as it is now.

@@ -106,6 +106,11 @@ impl Discovery {
         Ok(served)
     }
 
+    /// Asks again when it is needed next: the kind is not served any more, or may have been changed.
+    pub fn forget(&self, gvk: &Gvk) {
+        self.lock().remove(gvk);
+    }
+
     /// What is known of a kind without asking.
     pub fn known(&self, gvk: &Gvk) -> Option<Arc<Served>> {
         self.lock().get(gvk).cloned()

@@ -126,7 +126,7 @@ fn hint(suggestion: Option<&str>) -> String {
 }
 
 /// Keys of the state that a handler may echo; they mean nothing in a reply.
-const ECHOED: [&str; 5] = ["references", "watched", "triggers", "values", "attempt"];
+const ECHOED: [&str; 6] = ["lastObject", "references", "watched", "triggers", "values", "attempt"];
 /// Longer delays are cut to this: a year.
 const LONGEST_DELAY: Duration = Duration::from_hours(365 * 24);
 const KEYS: [&str; 7] = ["object", "status", "dependents", "events", "requeue", "requeueAfter", "watches"];

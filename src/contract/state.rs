@@ -16,6 +16,9 @@ pub type ByKind = BTreeMap<String, Vec<Value>>;
 pub struct State {
     /// The handled object.
     pub object: Value,
+    /// Only when an observer is told that the object is gone: what was seen of it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_object: Option<Value>,
     /// Objects of the declared kinds that it owns.
     #[serde(default)]
     pub dependents: ByKind,

@@ -44,6 +44,12 @@ impl TriggerType {
         Self::ReferenceChanged,
     ];
 
+    /// Whether something happened, rather than that it was time.
+    pub const fn is_event(self) -> bool {
+        use TriggerType::{Created, Deleted, Deleting, DependentChanged, ReferenceChanged, Updated, Watch};
+        matches!(self, Created | Updated | Deleting | Deleted | DependentChanged | ReferenceChanged | Watch)
+    }
+
     /// Its name in the contract.
     pub const fn name(self) -> &'static str {
         match self {

@@ -70,7 +70,7 @@ pub struct StoreState {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<Key, Cached>,
-    /// UID of an owner → what it owns.
+    /// UID of an owner, or value of the parent label → what it owns.
     owned: HashMap<String, HashSet<Key>>,
     listeners: Vec<(u64, Listener)>,
     next_listener: u64,
@@ -103,10 +103,10 @@ impl Store {
         self.uids().get(uid).cloned()
     }
 
-    /// Everything that the object with this UID owns, in the order of names.
-    pub fn owned_by(&self, uid: &str) -> Vec<Cached> {
+    /// Everything that names this owner, by UID or by the value of the label [`object::PARENT`], in the order of names.
+    pub fn owned_by(&self, owner: &str) -> Vec<Cached> {
         let inner = self.lock();
-        let mut keys: Vec<&Key> = inner.owned.get(uid).into_iter().flatten().collect();
+        let mut keys: Vec<&Key> = inner.owned.get(owner).into_iter().flatten().collect();
         keys.sort();
         keys.into_iter().filter_map(|key| inner.objects.get(key).cloned()).collect()
     }
@@ -225,13 +225,13 @@ impl Store {
 
 impl Inner {
     fn index(&mut self, key: &Key, object: &Value) {
-        for owner in object::owner_uids(object) {
+        for owner in owners(object) {
             self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
         }
     }
 
     fn unindex(&mut self, key: &Key, object: &Value) {
-        for owner in object::owner_uids(object) {
+        for owner in owners(object) {
             if let Some(keys) = self.owned.get_mut(owner) {
                 keys.remove(key);
                 if keys.is_empty() {
@@ -246,6 +246,10 @@ impl Inner {
             listener(change);
         }
     }
+}
+
+fn owners(object: &Value) -> impl Iterator<Item = &str> {
+    object::owner_uids(object).chain(object::label(object, object::PARENT))
 }
 
 impl fmt::Debug for Store {

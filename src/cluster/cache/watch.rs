@@ -36,6 +36,23 @@ pub struct Scope {
     pub name: Option<String>,
     /// Only objects with these labels, in kubectl's syntax; selected by the API server.
     pub labels: Option<String>,
+    /// Only objects with these fields, in kubectl's syntax; selected by the API server.
+    pub fields: Option<String>,
+}
+
+impl Scope {
+    fn config(&self) -> watcher::Config {
+        let mut config = watcher::Config::default();
+        let name = self.name.as_ref().map(|name| format!("metadata.name={name}"));
+        let fields: Vec<String> = name.into_iter().chain(self.fields.clone()).collect();
+        if !fields.is_empty() {
+            config = config.fields(&fields.join(","));
+        }
+        if let Some(labels) = &self.labels {
+            config = config.labels(labels);
+        }
+        config
+    }
 }
 
 /// How much of each object.
@@ -81,6 +98,8 @@ pub struct Caches {
 
 /// How long to wait for a kind that is not served, or an API server that does not answer.
 const DISCOVERY_PAUSE: Duration = Duration::from_secs(2);
+/// How long the next piece of a list may take. The client has no time limit for lists that would not end watches too.
+const LIST_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Caches {
     /// No watches yet.
@@ -105,45 +124,65 @@ impl Caches {
 }
 
 async fn run(discovery: Discovery, key: WatchKey, store: Arc<Store>) {
-    let served = wait_until_served(&discovery, &key.gvk, &store).await;
+    loop {
+        let served = wait_until_served(&discovery, &key.gvk, &store).await;
+        follow(&discovery, &key, &served, &store).await;
+        // The kind may come back with another scope, or with a status of its own.
+        discovery.forget(&key.gvk);
+    }
+}
+
+/// Keeps the store equal to what is served. Returns when the kind is not served any more, or a list does not come.
+async fn follow(discovery: &Discovery, key: &WatchKey, served: &Arc<Served>, store: &Store) {
     let namespaces: Vec<Option<&str>> = if served.namespaced && !key.scope.namespaces.is_empty() {
         key.scope.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     } else {
         vec![None]
     };
-    let mut config = watcher::Config::default();
-    if let Some(name) = &key.scope.name {
-        config = config.fields(&format!("metadata.name={name}"));
-    }
-    if let Some(labels) = &key.scope.labels {
-        config = config.labels(labels);
-    }
-    let mut synced = HashSet::new();
     // One stream per namespace; together they are one store.
     let streams = namespaces.iter().enumerate().map(|(number, namespace)| {
-        stream(&discovery, &served, *namespace, config.clone(), key.detail)
+        stream(discovery, served, *namespace, key.scope.config(), key.detail)
             .map(move |event| (number, event))
             .boxed()
     });
     let mut events = futures::stream::select_all(streams);
+    let was_synced = store.state().borrow().synced;
+    let mut synced = HashSet::new();
     let mut starts: HashMap<usize, HashSet<Key>> = HashMap::new();
-    while let Some((number, event)) = events.next().await {
+    loop {
+        let next = if starts.is_empty() {
+            events.next().await
+        } else {
+            let Ok(next) = tokio::time::timeout(LIST_PATIENCE, events.next()).await else {
+                let trouble =
+                    format!("the API server has not gone on with a list for {}s", LIST_PATIENCE.as_secs());
+                return interrupted(key, store, trouble);
+            };
+            next
+        };
+        let Some((number, event)) = next else { return };
         match event {
-            Err(trouble) => {
-                if store.state().borrow().trouble.as_ref() != Some(&trouble) {
-                    tracing::warn!(kind = %key.gvk, %trouble, "watch interrupted");
+            Err(Trouble { text, gone }) => {
+                interrupted(key, store, text);
+                // A listing that failed will begin again.
+                starts.remove(&number);
+                if gone {
+                    return;
                 }
-                store.set_state(|state| state.trouble = Some(trouble));
                 continue;
             }
             Ok(Event::Init) => {
                 starts.insert(number, HashSet::new());
-                // Only a listing that begins; whether it succeeds is still to be seen.
+                // A listing after the first may be because the kind was changed.
+                if synced.contains(&number) {
+                    discovery.forget(&key.gvk);
+                }
+                // Whether it succeeds is still to be seen.
                 continue;
             }
             Ok(Event::InitApply((object, print))) => {
                 starts.entry(number).or_default().insert(Key::of(&object));
-                store.put(object, print, !synced.contains(&number));
+                store.put(object, print, !was_synced && !synced.contains(&number));
             }
             Ok(Event::InitDone) => {
                 let seen = starts.remove(&number).unwrap_or_default();
@@ -162,6 +201,13 @@ async fn run(discovery: Discovery, key: WatchKey, store: Arc<Store>) {
         }
         store.set_state(|state| state.trouble = None);
     }
+}
+
+fn interrupted(key: &WatchKey, store: &Store, trouble: String) {
+    if store.state().borrow().trouble.as_ref() != Some(&trouble) {
+        tracing::warn!(kind = %key.gvk, %trouble, "watch interrupted");
+    }
+    store.set_state(|state| state.trouble = Some(trouble));
 }
 
 async fn wait_until_served(discovery: &Discovery, gvk: &Gvk, store: &Store) -> Arc<Served> {
@@ -190,7 +236,7 @@ fn stream(
     namespace: Option<&str>,
     config: watcher::Config,
     detail: Detail,
-) -> futures::stream::BoxStream<'static, Result<Event<Seen>, String>> {
+) -> futures::stream::BoxStream<'static, Result<Event<Seen>, Trouble>> {
     let api = served.api(discovery.client(), namespace);
     let gvk = served.gvk.clone();
     match detail {
@@ -226,7 +272,7 @@ fn metadata_api(
 fn adapt<K: kube::Resource + Send + 'static>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
     convert: impl Fn(K) -> Seen + Send + 'static,
-) -> futures::stream::BoxStream<'static, Result<Event<Seen>, String>> {
+) -> futures::stream::BoxStream<'static, Result<Event<Seen>, Trouble>> {
     events
         .backoff(Pause::default())
         .map_ok(move |event| match event {
@@ -271,13 +317,26 @@ impl Backoff for Pause {
     }
 }
 
-fn explain(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(source) => format!("failed to list: {}", describe(source)),
-        watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
-            format!("failed to watch: {}", describe(source))
+/// Why a watch is interrupted.
+struct Trouble {
+    text: String,
+    /// Whether the kind is not served any more.
+    gone: bool,
+}
+
+fn explain(error: &watcher::Error) -> Trouble {
+    let is_missing = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
+    let (text, gone) = match error {
+        watcher::Error::InitialListFailed(source) => {
+            (format!("failed to list: {}", describe(source)), is_missing(source))
         }
-        watcher::Error::WatchError(status) => format!("the watch ended: {}", status.message),
-        watcher::Error::NoResourceVersion => "the API server gave no resource version".to_owned(),
-    }
+        watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
+            (format!("failed to watch: {}", describe(source)), is_missing(source))
+        }
+        watcher::Error::WatchError(status) => {
+            (format!("the watch ended: {}", status.message), status.code == 404)
+        }
+        watcher::Error::NoResourceVersion => ("the API server gave no resource version".to_owned(), false),
+    };
+    Trouble { text, gone }
 }

@@ -115,6 +115,14 @@ pub struct Selection {
     pub namespace_labels: Option<LabelSelector>,
 }
 
+impl Selection {
+    /// Whether there may be objects of the kind that are not selected.
+    pub fn is_partial(&self) -> bool {
+        let Self { labels, fields, namespaces, namespace_labels } = self;
+        labels.is_some() || fields.is_some() || namespaces.is_some() || namespace_labels.is_some()
+    }
+}
+
 /// Which events run the handler.
 #[derive(Debug, Default)]
 pub struct Wakes {

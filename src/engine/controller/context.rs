@@ -2,12 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::{plan::Memory, queue::Queue, watches::ActiveWatches};
+use super::{breaker::Breaker, plan::Memory, queue::Queue, reference::References, watches::ActiveWatches};
 use crate::{
     clock::Clock,
     cluster::{
@@ -17,7 +22,7 @@ use crate::{
         events::Publisher,
     },
     engine::{config::Entry, handler::Runtime},
-    object::{Gvk, Key, ObjectRef},
+    object::{self, Gvk, Key, ObjectRef},
 };
 
 /// What all controllers share.
@@ -39,9 +44,12 @@ pub struct Shared {
     pub namespaces: Vec<String>,
     /// Work on this object alone.
     pub only: Option<Key>,
+    /// How many objects may be handled at once, in all entries together.
+    pub places: Arc<Semaphore>,
 }
 
 impl Shared {
+    /// Where to look for objects that the entry's selection does not concern.
     pub(super) fn scope(&self) -> Scope {
         match &self.only {
             Some(Key { namespace: Some(namespace), .. }) => {
@@ -58,10 +66,30 @@ pub(super) struct Controller {
     pub(super) shared: Shared,
     pub(super) parents: Arc<Watch>,
     /// By contract key.
-    pub(super) dependents: BTreeMap<String, (Gvk, Arc<Watch>)>,
+    pub(super) dependents: BTreeMap<String, Kind>,
+    pub(super) references: Arc<References>,
+    /// Namespaces with their labels, where the entry selects by those.
+    pub(super) namespaces: Option<Arc<Watch>>,
     pub(super) queue: Arc<Queue>,
+    /// What was seen last of objects that are gone, until the observer has been told.
+    pub(super) gone: Arc<Mutex<HashMap<Key, Arc<Value>>>>,
+    /// Whether the list of conditions turned out to be one field for all who write it (RULES 26).
+    pub(super) atomic_conditions: AtomicBool,
+    /// Up to when the schedule has been followed.
+    pub(super) schedule: tokio::sync::Mutex<Timestamp>,
+    /// Namespaces whose labels have changed.
+    pub(super) regrouped: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+    /// Where our listeners are.
+    pub(super) listeners: Mutex<Vec<(Arc<Watch>, u64)>>,
     /// What is remembered of each object between runs.
     pub(super) objects: Mutex<HashMap<Key, ObjectState>>,
+}
+
+/// A kind of dependents.
+pub(super) struct Kind {
+    pub(super) gvk: Gvk,
+    pub(super) orphan: bool,
+    pub(super) watch: Arc<Watch>,
 }
 
 /// What is remembered of an object between its runs.
@@ -71,6 +99,7 @@ pub(super) struct ObjectState {
     pub(super) uid: String,
     pub(super) memory: Memory,
     pub(super) watches: ActiveWatches,
+    pub(super) breaker: Breaker,
     /// Failures in a row.
     pub(super) attempt: u32,
     /// Runs in a row that lost a race.
@@ -86,6 +115,19 @@ impl Controller {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn has_atomic_conditions(&self) -> bool {
+        self.atomic_conditions.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_atomic_conditions(&self) {
+        self.atomic_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// What was seen last of an object that is gone; to be told once.
+    pub(super) fn take_gone(&self, key: &Key) -> Option<Arc<Value>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+
     /// An object of our kind or a dependent one as the caches have it, whoever owns it.
     pub(super) fn cached(&self, name: &ObjectRef) -> Option<Cached> {
         self.store(&name.gvk).get(&name.key())
@@ -93,11 +135,24 @@ impl Controller {
 
     /// The copies of a dependent kind, or else of our own.
     pub(super) fn store(&self, gvk: &Gvk) -> &Store {
-        self.dependents.get(&gvk.key()).map_or(&self.parents.store, |(_, watch)| &watch.store)
+        self.dependents.get(&gvk.key()).map_or(&self.parents.store, |kind| &kind.watch.store)
     }
 
     /// The same without what tells its changes apart.
     pub(super) fn known(&self, name: &ObjectRef) -> Option<Value> {
         Some((*self.cached(name)?.object).clone())
+    }
+
+    /// Whether the entry is for objects of this namespace. Cluster-scoped objects are not concerned.
+    pub(super) fn selects(&self, key: &Key) -> bool {
+        let Some(namespace) = &key.namespace else { return true };
+        let select = &self.entry.select;
+        if select.namespaces.as_ref().is_some_and(|patterns| !patterns.matches(namespace)) {
+            return false;
+        }
+        let (Some(wanted), Some(watch)) = (&select.namespace_labels, &self.namespaces) else { return true };
+        let name = Key { namespace: None, name: namespace.clone() };
+        let found = watch.store.get(&name);
+        found.is_some_and(|found| wanted.matches(object::labels(&found.object)))
     }
 }

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::breaker::Change;
+use crate::{digest, object::ObjectRef};
+
 /// The JSON merge patch that turns `from` into `to`; `None` when they are equal.
 ///
 /// Version and bookkeeping in `metadata` are left out: they are never an edit.
@@ -63,12 +66,48 @@ pub(super) fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
+/// The fields that differ between an object before and after a write, for the breaker: a few are enough.
+pub(super) fn changed_fields(name: &ObjectRef, before: &Value, after: &Value) -> Vec<Change> {
+    const FEW: usize = 8;
+    let mut changes = Vec::new();
+    collect(before, after, &mut Vec::new(), &mut |path, value| {
+        if changes.len() < FEW {
+            let field = format!("{} of {name}", path.join("."));
+            changes.push(Change { field, value: digest::of_json(value) });
+        }
+    });
+    changes
+}
+
+fn collect<'v>(
+    before: &'v Value,
+    after: &'v Value,
+    path: &mut Vec<&'v str>,
+    found: &mut impl FnMut(&[&str], &Value),
+) {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+            for key in keys.filter(|key| !BOOKKEEPING.contains(&key.as_str())) {
+                let (old, new) = (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
+                path.push(key);
+                collect(old, new, path, found);
+                path.pop();
+            }
+        }
+        _ if before == after => {}
+        _ => found(path, after),
+    }
+}
+
+/// What the API server keeps by itself.
+const BOOKKEEPING: [&str; 4] = ["resourceVersion", "generation", "managedFields", "selfLink"];
+
 /// Whether all that differs between an object before and after a write is what the write said.
 ///
 /// If so, the version after it is ours. If not, somebody else has written in between, or the API server filled something
 /// in; then its event counts. A write that changed nothing returns the version of somebody else.
 pub(super) fn is_explained(before: &Value, after: &Value, written: &Value) -> bool {
-    const BOOKKEEPING: [&str; 4] = ["resourceVersion", "generation", "managedFields", "selfLink"];
     match (before, after, written) {
         (Value::Object(old), Value::Object(new), Value::Object(said)) => {
             let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
@@ -133,6 +172,18 @@ mod tests {
             !is_explained(&conditions("True", "x"), &conditions("True", "y"), &written),
             "their condition moved"
         );
+    }
+
+    #[test]
+    fn changed_fields_have_names() {
+        let name =
+            ObjectRef::of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}))
+                .unwrap();
+        let before = json!({"metadata": {"resourceVersion": "1"}, "data": {"a": "1", "b": "2"}});
+        let after = json!({"metadata": {"resourceVersion": "2"}, "data": {"a": "1", "b": "3", "c": "4"}});
+        let fields: Vec<String> =
+            changed_fields(&name, &before, &after).into_iter().map(|change| change.field).collect();
+        assert_eq!(fields, ["data.b of ConfigMap c", "data.c of ConfigMap c"]);
     }
 
     #[test]

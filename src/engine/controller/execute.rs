@@ -1,14 +1,18 @@
 //! Carrying out a plan, one step after the other.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
 
 use super::{
-    context::Controller,
-    difference::is_explained,
+    breaker::Change,
+    context::{Controller, Shared},
+    difference::{changed_fields, is_explained},
     observe::Observation,
-    ownership::{describe_owner, owns},
-    plan::{Applied, Memory, Step, status_manifest},
+    ownership::{describe_owner, owns_as},
+    plan::{Applied, Memory, Step},
     queue::deleted,
+    status::{StatusWrite, condition_types},
 };
 use crate::{
     cluster::{
@@ -17,6 +21,7 @@ use crate::{
         discovery::{self, Served},
     },
     digest,
+    engine::config::Entry,
     object::{self, Key, ObjectRef},
 };
 
@@ -45,11 +50,16 @@ impl ExecuteError {
                 Refusal::FieldConflict => "FieldConflict",
                 Refusal::Stale => "Conflict",
                 Refusal::Forbidden => "Forbidden",
-                Refusal::NotFound | Refusal::Other => "WriteFailed",
+                Refusal::NotFound | Refusal::Exists | Refusal::Other => "WriteFailed",
             },
             Self::NotOurs { .. } => "NotOurs",
             Self::Look { .. } | Self::UnknownKind(_) => "WriteFailed",
         }
+    }
+
+    /// Whether the object is not there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Write(error) if error.refusal() == Refusal::NotFound)
     }
 
     /// Whether looking again and deciding anew will do.
@@ -65,8 +75,12 @@ pub(super) struct Trace {
     pub(super) uid: String,
     /// The object's version after the write; absent when it is gone.
     pub(super) version: Option<String>,
+    /// Whether there was such an object before.
+    pub(super) existed: bool,
     /// How the queue knows the event of this write; absent when it is not certainly ours.
     pub(super) event: Option<String>,
+    /// What it changed.
+    pub(super) changes: Vec<Change>,
 }
 
 /// Writes for one object, in the name of one manager.
@@ -83,14 +97,14 @@ impl Executor<'_> {
         step: &Step,
         done: &[Trace],
         memory: &mut Memory,
-    ) -> Result<Trace, ExecuteError> {
-        match step {
-            Step::Create { manifest } => {
-                let force = self.is_ours_already(self.served(manifest)?, manifest).await?;
-                self.apply(manifest, force, memory).await
-            }
-            Step::Apply { manifest } => self.apply(manifest, true, memory).await,
+    ) -> Result<Vec<Trace>, ExecuteError> {
+        let trace = match step {
+            Step::Create { manifest } => self.create(manifest, memory).await,
+            Step::Apply { manifest } => self.apply(manifest, memory).await,
             Step::Patch { object, patch, status } => self.patch(object, patch, *status, done).await,
+            Step::RemoveFinalizer { finalizer, .. } => {
+                return Ok(self.remove_finalizer(finalizer).await?.into_iter().collect());
+            }
             Step::Delete { object, uid, resource_version } => {
                 let version = self.still(object, resource_version.as_deref(), done);
                 let served = self.served_ref(object)?;
@@ -98,14 +112,38 @@ impl Executor<'_> {
                 memory.applied.remove(object);
                 // While finalizers hold it, its end is still news: somebody may want it back by then.
                 let event = Some(left.clone().unwrap_or_else(|| deleted(uid)));
-                Ok(Trace { object: object.clone(), uid: uid.clone(), version: left, event })
+                let changes = vec![Change { field: object.to_string(), value: "deleted".to_owned() }];
+                Ok(Trace {
+                    object: object.clone(),
+                    uid: uid.clone(),
+                    version: left,
+                    existed: true,
+                    event,
+                    changes,
+                })
             }
-            Step::Status { manifest } => {
-                let trace = apply_status(self.controller, &self.seen.kind, manifest, self.manager).await?;
-                memory.status = Some(digest::of_json(&manifest["status"]));
-                Ok(trace)
-            }
-        }
+            Step::Status { manifest } => return self.status(&manifest["status"], memory).await,
+        };
+        Ok(vec![trace?])
+    }
+
+    async fn remove_finalizer(&self, finalizer: &str) -> Result<Option<Trace>, ExecuteError> {
+        let Controller { shared, entry, .. } = self.controller;
+        remove_finalizer(shared, entry, &self.seen.kind, &self.seen.object, finalizer).await
+    }
+
+    async fn status(&self, status: &Value, memory: &mut Memory) -> Result<Vec<Trace>, ExecuteError> {
+        let write = StatusWrite {
+            object: &self.seen.object,
+            kind: &self.seen.kind,
+            status,
+            manager: self.manager,
+            said: &memory.conditions,
+        };
+        let traces = write.write(self.controller).await?;
+        memory.status = Some(digest::of_json(status));
+        memory.conditions = status.as_object().map(condition_types).unwrap_or_default();
+        Ok(traces)
     }
 
     /// A status that a hook reports while it runs.
@@ -113,22 +151,47 @@ impl Executor<'_> {
         &self,
         status: &Value,
         memory: &mut Memory,
-    ) -> Result<Option<Trace>, ExecuteError> {
+    ) -> Result<Vec<Trace>, ExecuteError> {
         if memory.status.as_ref() == Some(&digest::of_json(status)) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let manifest = status_manifest(&self.seen.object, status);
-        self.step(&Step::Status { manifest }, &[], memory).await.map(Some)
+        self.status(status, memory).await
     }
 
-    async fn apply(&self, manifest: &Value, force: bool, memory: &mut Memory) -> Result<Trace, ExecuteError> {
-        let served = self.served(manifest)?;
+    /// Creates a child. The API server refuses when there is one of that name already, so nothing is adopted by accident,
+    /// whatever our caches know (RULES 11).
+    async fn create(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
+        let (served, orphan) = self.served(manifest)?;
+        let created = self.writer().create(served, manifest, self.manager).await;
+        match created {
+            Ok(written) => Ok(self.applied(served, None, manifest, &written, memory)),
+            Err(error) if error.refusal() == Refusal::Exists => {
+                self.must_be_ours(served, manifest, orphan).await?;
+                self.apply(manifest, memory).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn apply(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
+        let (served, _) = self.served(manifest)?;
+        let before = self.controller.known(&Key::of(manifest).of_kind(&served.gvk));
+        let written = self.writer().apply(served, manifest, self.manager, true, Part::Main).await?;
+        Ok(self.applied(served, before.as_ref(), manifest, &written, memory))
+    }
+
+    fn applied(
+        &self,
+        served: &Served,
+        before: Option<&Value>,
+        manifest: &Value,
+        written: &Written,
+        memory: &mut Memory,
+    ) -> Trace {
         let name = Key::of(manifest).of_kind(&served.gvk);
-        let before = self.controller.known(&name);
-        let written = self.writer().apply(served, manifest, self.manager, force, Part::Main).await?;
         let applied = Applied { digest: digest::of_json(manifest), print: written.print.clone() };
         memory.applied.insert(name.clone(), applied);
-        Ok(trace(name, before.as_ref(), &written, manifest))
+        trace(&self.controller.entry, name, before, written, manifest)
     }
 
     /// A merge patch never lands on a new object of the same name, nor on what others have changed since.
@@ -148,7 +211,7 @@ impl Executor<'_> {
         let part = if status { Part::Status } else { Part::Main };
         let served = self.served_ref(object)?;
         let written = self.writer().merge(served, &object.key(), &patch, self.manager, part).await?;
-        Ok(trace(object.clone(), before.as_ref(), &written, &patch))
+        Ok(trace(&self.controller.entry, object.clone(), before.as_ref(), &written, &patch))
     }
 
     /// The version to ask for: the one that we wrote last in this run; or that of the moment, when only status has moved
@@ -163,14 +226,19 @@ impl Executor<'_> {
         Some(last.or(now).unwrap_or_else(|| planned.to_owned()))
     }
 
-    /// Our caches may lag, so the last look before a first apply is at the API server (RULES 11).
-    async fn is_ours_already(&self, served: &Served, manifest: &Value) -> Result<bool, ExecuteError> {
+    async fn must_be_ours(
+        &self,
+        served: &Served,
+        manifest: &Value,
+        orphan: bool,
+    ) -> Result<(), ExecuteError> {
         let key = Key::of(manifest);
         let object = || key.of_kind(&served.gvk);
         let live = discovery::get(self.controller.shared.discovery.client(), served, &key).await;
         match live.map_err(|error| ExecuteError::Look { object: object(), reason: describe(&error) })? {
-            None => Ok(false),
-            Some(live) if owns(&self.seen.object, &live) => Ok(true),
+            // Gone again: applying makes it anew.
+            None => Ok(()),
+            Some(live) if owns_as(&self.seen.object, &live, orphan) => Ok(()),
             Some(live) => Err(ExecuteError::NotOurs { object: object(), owner: describe_owner(&live) }),
         }
     }
@@ -179,10 +247,11 @@ impl Executor<'_> {
         &self.controller.shared.writer
     }
 
-    fn served(&self, manifest: &Value) -> Result<&Served, ExecuteError> {
+    /// The kind of a child, and whether it has no owner reference.
+    fn served(&self, manifest: &Value) -> Result<(&Served, bool), ExecuteError> {
         let name = ObjectRef::of(manifest);
         let known = name.as_ref().and_then(|name| self.seen.dependents.get(&name.gvk.key()));
-        known.map(AsRef::as_ref).ok_or_else(|| {
+        known.map(|(served, orphan)| (served.as_ref(), *orphan)).ok_or_else(|| {
             ExecuteError::UnknownKind(name.unwrap_or_else(|| Key::of(manifest).of_kind(&self.seen.kind.gvk)))
         })
     }
@@ -192,40 +261,95 @@ impl Executor<'_> {
             return Ok(&self.seen.kind);
         }
         let known = self.seen.dependents.get(&object.gvk.key());
-        known.map(AsRef::as_ref).ok_or_else(|| ExecuteError::UnknownKind(object.clone()))
+        known.map(|(served, _)| served.as_ref()).ok_or_else(|| ExecuteError::UnknownKind(object.clone()))
     }
 }
 
-/// Applies a status. By force where somebody else has written the same field, since a handler's status is its own to say;
-/// but never a whole list of conditions, in which others have theirs (RULES 26).
-pub(super) async fn apply_status(
-    controller: &Controller,
-    kind: &Served,
-    manifest: &Value,
-    manager: &str,
-) -> Result<Trace, ExecuteError> {
-    const WHOLE_LIST: &str = ".status.conditions";
-    let writer = &controller.shared.writer;
-    let part = if kind.status_subresource { Part::Status } else { Part::Main };
-    let name = Key::of(manifest).of_kind(&kind.gvk);
-    let before = controller.known(&name);
-    let written = match writer.apply(kind, manifest, manager, false, part).await {
-        Err(error)
-            if error.refusal() == Refusal::FieldConflict
-                && error.conflicts().all(|field| field != WHOLE_LIST) =>
-        {
-            writer.apply(kind, manifest, manager, true, part).await?
+/// How often others may change an object while we take our finalizer off.
+const TRIES: u32 = 5;
+
+/// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone.
+pub(super) async fn remove_finalizer(
+    shared: &Shared,
+    entry: &Entry,
+    served: &Served,
+    object: &Value,
+    finalizer: &str,
+) -> Result<Option<Trace>, ExecuteError> {
+    let key = Key::of(object);
+    let name = key.of_kind(&served.gvk);
+    for attempt in 1.. {
+        let live = discovery::get(shared.discovery.client(), served, &key).await;
+        let live =
+            live.map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
+        let Some(live) = live.filter(|live| object::uid(live) == object::uid(object)) else { break };
+        let left: Vec<&str> = object::finalizers(&live).filter(|other| *other != finalizer).collect();
+        if left.len() == object::finalizers(&live).count() {
+            break;
         }
-        other => other?,
-    };
-    Ok(trace(name, before.as_ref(), &written, manifest))
+        let patch = json!({"metadata": {
+            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": left,
+        }});
+        let manager = entry.engine_manager();
+        match shared.writer.merge(served, &key, &patch, &manager, Part::Main).await {
+            Ok(written) => return Ok(Some(trace(entry, name, Some(&live), &written, &patch))),
+            Err(error) if error.refusal() == Refusal::NotFound => break,
+            Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
-fn trace(object: ObjectRef, before: Option<&Value>, written: &Written, said: &Value) -> Trace {
+/// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
+pub(super) async fn add_finalizer(
+    controller: &Controller,
+    served: &Served,
+    object: &Value,
+    finalizer: &str,
+) -> Result<Option<(Written, Trace)>, ExecuteError> {
+    if object::finalizers(object).any(|known| known == finalizer) {
+        return Ok(None);
+    }
+    let all: Vec<&str> = object::finalizers(object).chain([finalizer]).collect();
+    let patch = json!({"metadata": {
+        "resourceVersion": object["metadata"]["resourceVersion"], "uid": object["metadata"]["uid"], "finalizers": all,
+    }});
+    let manager = controller.entry.engine_manager();
+    let key = Key::of(object);
+    let written = controller.shared.writer.merge(served, &key, &patch, &manager, Part::Main).await?;
+    let trace = trace(&controller.entry, key.of_kind(&served.gvk), Some(object), &written, &patch);
+    Ok(Some((written, trace)))
+}
+
+/// A write as far as the caches, the queue and the record care.
+pub(super) fn trace(
+    entry: &Entry,
+    object: ObjectRef,
+    before: Option<&Value>,
+    written: &Written,
+    said: &Value,
+) -> Trace {
     let version = object::resource_version(&written.object).map(str::to_owned);
+    let mut after = Cow::Borrowed(&written.object);
+    // Where only metadata is watched, there is nothing else to compare with.
+    if entry.metadata_only && object.gvk == entry.gvk {
+        after = Cow::Owned(json!({
+            "apiVersion": written.object["apiVersion"], "kind": written.object["kind"],
+            "metadata": written.object["metadata"],
+        }));
+    }
     let ours = before.is_none_or(|before| {
-        object::resource_version(before) != version.as_deref() && is_explained(before, &written.object, said)
+        object::resource_version(before) != version.as_deref() && is_explained(before, &after, said)
     });
     let uid = object::uid(&written.object).unwrap_or_default().to_owned();
-    Trace { object, uid, event: version.clone().filter(|_| ours), version }
+    let changes = before.map(|before| changed_fields(&object, before, &after)).unwrap_or_default();
+    Trace {
+        object,
+        uid,
+        existed: before.is_some(),
+        event: version.clone().filter(|_| ours),
+        version,
+        changes,
+    }
 }

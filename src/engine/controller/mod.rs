@@ -1,17 +1,25 @@
-//! One controller per entry: queue → observe → handler → plan → execute → record.
+//! One controller per entry: listen → queue → turn → observe → handler → plan → execute → record.
 
+mod attempt;
 pub mod backoff;
+mod breaker;
 mod context;
 mod difference;
 mod entry;
 mod execute;
+mod fleet;
+mod line;
+mod listen;
 mod observe;
 pub mod offline;
 mod ownership;
 pub mod plan;
 mod queue;
-mod reconcile;
+mod reference;
+mod status;
+mod tell;
+mod turn;
 mod watches;
 
 pub use context::Shared;
-pub use entry::run;
+pub use fleet::{Directory, Fleet, remove_finalizers};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
-    ownership::owns,
+    ownership::owns_as,
     plan::{self, KindRules, Memory, Observed, Plan, PlanError, Shown},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
         .collect();
     let shown: Vec<Shown> = others
         .iter()
-        .filter(|other| owns(&object, other))
+        .filter(|other| owns_as(&object, other, false))
         .map(|other| Shown { object: (*other).clone(), print: None })
         .collect();
     let mut dependents: ByKind = kinds.keys().map(|key| (key.clone(), Vec::new())).collect();
@@ -98,6 +98,8 @@ pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Re
         stranger: &|name| {
             others.iter().find(|other| Key::of(other) == name.key()).map(|other| (*other).clone())
         },
+        whole: true,
+        finalizer: None,
         memory: &Memory::default(),
         namespaces: &[],
         now: 0,
@@ -139,5 +141,5 @@ const CLUSTER_SCOPED: [&str; 14] = [
 
 fn assume(gvk: &Gvk) -> KindRules {
     let namespaced = !CLUSTER_SCOPED.contains(&gvk.kind.as_str());
-    KindRules { gvk: gvk.clone(), namespaced, status_subresource: true }
+    KindRules { gvk: gvk.clone(), namespaced, status_subresource: true, orphan: false }
 }

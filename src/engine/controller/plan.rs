@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     difference::{self, merge_patch},
-    ownership::{describe_owner, owner_reference, owns},
+    ownership::{describe_owner, mark, owner_reference, owns_as},
 };
 use crate::{
     cluster::cache::Fingerprint,
@@ -34,6 +34,10 @@ pub struct Observed<'a> {
     pub shown: &'a [Shown],
     /// An object of a declared kind that the handler was not given, because it is not owned by the handled object.
     pub stranger: &'a dyn Fn(&ObjectRef) -> Option<Value>,
+    /// Whether the handled object is there as a whole, not just its metadata.
+    pub whole: bool,
+    /// The finalizer to take off once the handler has nothing left to do: the object is being deleted.
+    pub finalizer: Option<&'a str>,
     /// What was written for this object before.
     pub memory: &'a Memory,
     /// Namespaces that are watched; none means all.
@@ -51,6 +55,8 @@ pub struct KindRules {
     pub namespaced: bool,
     /// Whether status is written apart from the rest.
     pub status_subresource: bool,
+    /// Whether they have no owner reference.
+    pub orphan: bool,
 }
 
 /// A dependent that the handler was given.
@@ -69,6 +75,8 @@ pub struct Memory {
     pub applied: HashMap<ObjectRef, Applied>,
     /// Digest of the status applied last.
     pub status: Option<String>,
+    /// The types of the conditions in it.
+    pub conditions: Vec<String>,
 }
 
 /// A dependent as it was applied last.
@@ -144,6 +152,13 @@ pub enum Step {
         /// Kind, name, UID and status.
         manifest: Value,
     },
+    /// Nothing holds the handled object any more, as far as we are concerned.
+    RemoveFinalizer {
+        /// Which object.
+        object: ObjectRef,
+        /// Our finalizer.
+        finalizer: String,
+    },
 }
 
 /// A reply that must not be carried out.
@@ -184,7 +199,9 @@ pub enum PlanError {
         owner: String,
     },
     /// An owner reference can't cross namespaces.
-    #[error("{object} is outside the namespace `{namespace}` of its parent; an owned object must be in it")]
+    #[error(
+        "{object} is outside the namespace `{namespace}` of its parent; an owned object must be in it, unless `orphan: true`"
+    )]
     OtherNamespace {
         /// The object.
         object: ObjectRef,
@@ -195,7 +212,7 @@ pub enum PlanError {
     #[error("{0} is in a namespace that this operator does not watch; see its --namespace")]
     Unwatched(ObjectRef),
     /// A namespaced object can't own a cluster-scoped one.
-    #[error("{0} is cluster-scoped and can't be owned by an object in a namespace")]
+    #[error("{0} is cluster-scoped and can't be owned by an object in a namespace; see `orphan`")]
     ClusterScoped(ObjectRef),
     /// Listed twice.
     #[error("{0} is listed twice")]
@@ -248,13 +265,14 @@ pub fn plan(observed: &Observed<'_>, reply: Reply) -> Result<Plan, PlanError> {
         steps.extend(own_status(observed, status));
     }
     check_watches(reply.watches.as_deref().unwrap_or_default())?;
-    Ok(Plan {
-        requeue: reply.requeue,
-        steps,
-        events: reply.events,
-        requeue_after: reply.requeue_after,
-        watches: reply.watches,
-    })
+    // After no time at all is at once, and that has a back-off.
+    let requeue_after = reply.requeue_after.filter(|delay| !delay.is_zero());
+    let requeue = reply.requeue || reply.requeue_after != requeue_after;
+    if let (Some(finalizer), false, None) = (observed.finalizer, requeue, requeue_after) {
+        let object = Key::of(observed.object).of_kind(&observed.kind.gvk);
+        steps.push(Step::RemoveFinalizer { object, finalizer: finalizer.to_owned() });
+    }
+    Ok(Plan { requeue, steps, events: reply.events, requeue_after, watches: reply.watches })
 }
 
 fn undeclared(observed: &Observed<'_>, key: &str) -> PlanError {
@@ -327,15 +345,15 @@ fn dependent(
         Some(shown) if object::resource_version(&manifest).is_some() => {
             edited_copy(&name, &shown.object, &manifest)
         }
-        Some(shown) => desired(observed, &name, shown, manifest),
+        Some(shown) => desired(observed, kind, &name, shown, manifest),
         None if object::resource_version(&manifest).is_some() => return Err(PlanError::UnknownCopy(name)),
         None => {
             if let Some(stranger) = (observed.stranger)(&name)
-                && !owns(observed.object, &stranger)
+                && !owns_as(observed.object, &stranger, kind.orphan)
             {
                 return Err(PlanError::NotOurs { object: name, owner: describe_owner(&stranger) });
             }
-            Some(Step::Create { manifest: owned(observed.object, manifest) })
+            Some(Step::Create { manifest: owned(observed.object, manifest, kind.orphan) })
         }
     };
     Ok((name, step))
@@ -345,13 +363,15 @@ fn dependent(
 fn place(observed: &Observed<'_>, kind: &KindRules, manifest: &mut Value) -> Result<(), PlanError> {
     let home = object::namespace(observed.object);
     match (home, kind.namespaced) {
+        (Some(_), false) if kind.orphan => Ok(()),
         (Some(_), false) => Err(PlanError::ClusterScoped(Key::of(manifest).of_kind(&kind.gvk))),
         (Some(home), true) => match object::namespace(manifest) {
-            Some(elsewhere) if elsewhere != home => {
+            Some(elsewhere) if elsewhere != home && !kind.orphan => {
                 let object = Key::of(manifest).of_kind(&kind.gvk);
                 Err(PlanError::OtherNamespace { object, namespace: home.to_owned() })
             }
-            _ => {
+            Some(_) => Ok(()),
+            None => {
                 manifest["metadata"]["namespace"] = home.into();
                 Ok(())
             }
@@ -367,14 +387,18 @@ fn place(observed: &Observed<'_>, kind: &KindRules, manifest: &mut Value) -> Res
     }
 }
 
-/// The manifest as it is sent: with our owner reference, without what only the API server writes.
-fn owned(parent: &Value, mut manifest: Value) -> Value {
+/// The manifest as it is sent: with our owner reference or our marks, without what only the API server writes.
+fn owned(parent: &Value, mut manifest: Value, orphan: bool) -> Value {
     if let Some(map) = manifest.as_object_mut() {
         map.remove("status");
     }
     if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in ["uid", "creationTimestamp", "generation", "managedFields", "selfLink"] {
             metadata.remove(field);
+        }
+        if orphan {
+            mark(parent, metadata);
+            return manifest;
         }
         let ours = owner_reference(parent);
         let others = metadata.remove("ownerReferences").unwrap_or_default();
@@ -386,8 +410,14 @@ fn owned(parent: &Value, mut manifest: Value) -> Value {
     manifest
 }
 
-fn desired(observed: &Observed<'_>, name: &ObjectRef, shown: &Shown, manifest: Value) -> Option<Step> {
-    let manifest = owned(observed.object, manifest);
+fn desired(
+    observed: &Observed<'_>,
+    kind: &KindRules,
+    name: &ObjectRef,
+    shown: &Shown,
+    manifest: Value,
+) -> Option<Step> {
+    let manifest = owned(observed.object, manifest, kind.orphan);
     let digest = digest::of_json(&manifest);
     // Written before and untouched since: nothing to do. What others changed is put right by applying again.
     let untouched = observed.memory.applied.get(name).is_some_and(|applied| {
@@ -409,6 +439,7 @@ fn own_object(observed: &Observed<'_>, reply: ObjectReply) -> Result<Vec<Step>, 
     let Some(name) = ObjectRef::of(given) else { return Ok(Vec::new()) };
     let edited = match reply {
         ObjectReply::Unchanged => return Ok(Vec::new()),
+        ObjectReply::Deleted if object::is_terminating(given) => return Ok(Vec::new()),
         ObjectReply::Deleted => {
             let uid = object::uid(given).unwrap_or_default().to_owned();
             return Ok(vec![Step::Delete { object: name, uid, resource_version: None }]);
@@ -452,7 +483,7 @@ fn own_status(observed: &Observed<'_>, status: Map<String, Value>) -> Option<Ste
     let last = observed.memory.status.as_ref().map(|last| *last == digest::of_json(&status));
     let in_place = match last {
         None => *current == status,
-        Some(same) => same && difference::covers(current, &status),
+        Some(same) => same && (!observed.whole || difference::covers(current, &status)),
     };
     if in_place {
         return None;

@@ -36,6 +36,7 @@ fn planned(shown: &[Value], strangers: &[Value], memory: &Memory, reply: &str) -
             gvk: Gvk::new("example.com", "v1", "Hello"),
             namespaced: true,
             status_subresource: true,
+            orphan: false,
         },
         dependents: &kinds(),
         shown: &shown
@@ -278,6 +279,7 @@ fn a_child_where_we_do_not_look_is_refused() {
             gvk: Gvk::new("example.com", "v1", "Hello"),
             namespaced: false,
             status_subresource: true,
+            orphan: false,
         },
         dependents: &kinds(),
         shown: &[],

@@ -83,6 +83,7 @@ fn watch_key(request: &WatchRequest) -> WatchKey {
         namespaces: request.namespace.clone().into_iter().collect(),
         name,
         labels: request.label_selector.clone(),
+        fields: None,
     };
     let detail = if request.body { Detail::Full } else { Detail::Metadata };
     WatchKey { gvk: request.gvk(), scope, detail }

@@ -1,0 +1,334 @@
+//! One run of a handler: what it is given, what it answers, what becomes of that.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{
+    backoff,
+    breaker::Trip,
+    context::{Controller, ObjectState},
+    execute::{ExecuteError, Executor, Trace, add_finalizer},
+    line::Turn,
+    observe::{Observation, ObserveError, rules},
+    plan::{self, Memory, Observed, Plan, PlanError},
+    tell::{notice, tell},
+    turn::catch_up,
+    watches::Wake,
+};
+use crate::{
+    cluster::{cache::Cached, discovery::DiscoveryError, events::Notice},
+    contract::{Progress, Reply, State, TriggerType},
+    duration::GoDuration,
+    engine::{
+        config::Handler,
+        handler::{self, HandlerError},
+        record::Outcome,
+    },
+    object,
+};
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Handler(#[from] HandlerError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+}
+
+impl From<DiscoveryError> for RunError {
+    fn from(error: DiscoveryError) -> Self {
+        Self::Observe(error.into())
+    }
+}
+
+impl RunError {
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Observe(ObserveError::Kind(_)) => "KindUnavailable",
+            Self::Observe(ObserveError::Reference(_)) => "ReferenceUnavailable",
+            Self::Handler(error) => error.reason(),
+            Self::Plan(_) => "ReplyRefused",
+            Self::Execute(error) => error.reason(),
+        }
+    }
+}
+
+/// A run that lost a race waits this long at least for the caches to show who won it.
+const RACE_PAUSE: Duration = Duration::from_millis(100);
+/// Races lost in a row before that is a failure like any other, with back-off, and told.
+const RACES: u32 = 5;
+
+/// What the run is about.
+pub(super) enum Phase {
+    /// The object is there.
+    Reconcile(Cached),
+    /// It is to go, and our finalizer holds it.
+    Finalize(Cached),
+    /// It is gone; this is what was seen last.
+    Gone(Arc<Value>),
+}
+
+impl Phase {
+    pub(super) fn object(&self) -> &Value {
+        match self {
+            Self::Reconcile(parent) | Self::Finalize(parent) => &parent.object,
+            Self::Gone(last) => last,
+        }
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        object::uid(self.object()).unwrap_or_default()
+    }
+}
+
+/// A run in progress.
+pub(super) struct Attempt<'a> {
+    pub(super) controller: &'a Controller,
+    pub(super) turn: &'a Turn,
+    pub(super) phase: Phase,
+    pub(super) traces: Vec<Trace>,
+    /// How long the handler took.
+    pub(super) handler: Option<Duration>,
+}
+
+/// How it ended and what comes next.
+pub(super) struct Next {
+    pub(super) outcome: Outcome,
+    pub(super) again: Option<(TriggerType, Duration)>,
+    /// For how long the object rests, whatever happens.
+    pub(super) pause: Option<Duration>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(controller: &'a Controller, turn: &'a Turn, phase: Phase) -> Self {
+        Self { controller, turn, phase, traces: Vec::new(), handler: None }
+    }
+
+    pub(super) async fn go(&mut self, state: &mut ObjectState) -> Result<Plan, RunError> {
+        let controller = self.controller;
+        let mut seen = match &self.phase {
+            Phase::Reconcile(parent) | Phase::Finalize(parent) => {
+                Observation::take(controller, parent).await?
+            }
+            Phase::Gone(last) => Observation::gone(controller, &self.turn.key, Arc::clone(last)).await?,
+        };
+        self.hold(&mut seen).await?;
+        let Some(handler) = self.handler() else { return Ok(Plan::default()) };
+        let given = seen.state(controller, &state.watches, &self.turn.triggers, state.attempt);
+        let reply = self.call(handler, &seen, &given, &mut state.memory).await?;
+        let plan = self.plan(&seen, &state.memory, reply)?;
+        self.execute(&seen, &plan, &mut state.memory).await?;
+        if let (Some(requests), Phase::Reconcile(_)) = (&plan.watches, &self.phase) {
+            let shared = &controller.shared;
+            let (queue, parent) = (&controller.queue, &self.turn.key);
+            let wake = Wake { caches: &shared.caches, queue, parent, clock: shared.clock };
+            state.watches.set(&wake, requests.clone());
+        }
+        Ok(plan)
+    }
+
+    /// Puts our finalizer on the object before anything is done that it would have to undo.
+    async fn hold(&mut self, seen: &mut Observation) -> Result<(), RunError> {
+        let entry = &self.controller.entry;
+        if let (Phase::Reconcile(_), Some(_)) = (&self.phase, &entry.finalizer) {
+            let added =
+                add_finalizer(self.controller, &seen.kind, &seen.object, &entry.finalizer_name()).await?;
+            if let Some((written, trace)) = added {
+                self.traces.push(trace);
+                seen.renew(written.object, written.print);
+            }
+        }
+        Ok(())
+    }
+
+    fn handler(&self) -> Option<&'a Handler> {
+        let entry = &self.controller.entry;
+        match &self.phase {
+            Phase::Finalize(_) => entry.finalizer.as_ref(),
+            Phase::Reconcile(_) | Phase::Gone(_) => {
+                entry.reconciler.as_ref().map(|reconciler| &reconciler.handler)
+            }
+        }
+    }
+
+    async fn execute(
+        &mut self,
+        seen: &Observation,
+        plan: &Plan,
+        memory: &mut Memory,
+    ) -> Result<(), RunError> {
+        let controller = self.controller;
+        // What was reported on the way has moved the object; the preconditions below ask for it as it is now.
+        catch_up(controller, &self.traces).await;
+        let manager = controller.entry.field_manager();
+        let executor = Executor { controller, seen, manager: &manager };
+        for step in &plan.steps {
+            let traces = executor.step(step, &self.traces, memory).await?;
+            self.traces.extend(traces);
+        }
+        for event in &plan.events {
+            controller.shared.events.publish(&seen.object, &notice(event)).await;
+        }
+        Ok(())
+    }
+
+    fn plan(&self, seen: &Observation, memory: &Memory, reply: Reply) -> Result<Plan, PlanError> {
+        let entry = &self.controller.entry;
+        if entry.observes() {
+            let Reply { requeue, requeue_after, watches, .. } = reply;
+            return Ok(Plan { requeue, requeue_after, watches, ..Plan::default() });
+        }
+        let finalizer = entry.finalizer_name();
+        let observed = Observed {
+            object: &seen.object,
+            kind: rules(&seen.kind, false),
+            dependents: &seen.rules(),
+            shown: &seen.shown,
+            stranger: &|name| self.controller.known(name),
+            whole: !entry.metadata_only,
+            finalizer: matches!(self.phase, Phase::Finalize(_)).then_some(finalizer.as_str()),
+            memory,
+            namespaces: &self.controller.shared.namespaces,
+            now: self.controller.shared.clock.now().as_second(),
+        };
+        plan::plan(&observed, reply)
+    }
+
+    /// Calls the handler and writes what it reports while it runs.
+    async fn call(
+        &mut self,
+        handler: &Handler,
+        seen: &Observation,
+        given: &State,
+        memory: &mut Memory,
+    ) -> Result<Reply, RunError> {
+        let (controller, manager) = (self.controller, self.controller.entry.field_manager());
+        let name = self.turn.key.of_kind(&controller.entry.gvk);
+        let observes = controller.entry.observes();
+        let (tell, mut hear) = mpsc::channel::<Progress>(1);
+        let answer =
+            handler::call(handler, &controller.entry, &name, given, &controller.shared.handlers, tell);
+        let traces = &mut self.traces;
+        let report = async {
+            while let Some(progress) = hear.recv().await {
+                if observes {
+                    continue;
+                }
+                if let Some(status) = progress.status {
+                    let executor = Executor { controller, seen, manager: &manager };
+                    match executor.progress(&Value::Object(status), memory).await {
+                        Ok(written) => traces.extend(written),
+                        // The final status will say it again; a report must not end the run.
+                        Err(error) => tracing::warn!(object = %name, "failed to write progress: {error}"),
+                    }
+                }
+                for event in &progress.events {
+                    controller.shared.events.publish(&seen.object, &notice(event)).await;
+                }
+            }
+        };
+        let (answer, ()) = tokio::join!(answer, report);
+        match answer {
+            Ok(answer) => {
+                self.handler = Some(answer.elapsed);
+                Ok(answer.reply)
+            }
+            // What an observer prints is its own affair.
+            Err(HandlerError::Reply(_)) if observes => Ok(Reply::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Decides what comes next, and tells people of failures.
+    pub(super) async fn conclude(&mut self, state: &mut ObjectState, result: Result<Plan, RunError>) -> Next {
+        let pause = self.slow_down(state).await;
+        let (outcome, again) = match result {
+            Ok(plan) => {
+                (state.attempt, state.races) = (0, 0);
+                state.requeues = if plan.requeue { state.requeues.saturating_add(1) } else { 0 };
+                tell(self, state, None).await;
+                (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan, state.requeues))
+            }
+            Err(RunError::Execute(error)) if error.is_stale() && state.races < RACES => {
+                state.races += 1;
+                (Outcome::Stale, Some((TriggerType::Retry, RACE_PAUSE)))
+            }
+            Err(RunError::Handler(error)) if error.is_shutdown() => {
+                let (reason, message) = (error.reason().to_owned(), error.to_string());
+                (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
+            }
+            Err(error) => {
+                state.attempt = state.attempt.saturating_add(1);
+                let retry_in = backoff::delay(state.attempt, self.jitter());
+                tell(self, state, Some(&error)).await;
+                let (reason, message) = (error.reason().to_owned(), error.to_string());
+                self.keep_gone();
+                (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
+            }
+        };
+        Next { outcome, again, pause }
+    }
+
+    /// An observer that failed to hear of an end is told again.
+    fn keep_gone(&self) {
+        if let Phase::Gone(last) = &self.phase {
+            let mut gone = self.controller.gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            gone.entry(self.turn.key.clone()).or_insert_with(|| Arc::clone(last));
+        }
+    }
+
+    /// Asks the breaker about what this run has changed, when it was an event that woke it.
+    async fn slow_down(&self, state: &mut ObjectState) -> Option<Duration> {
+        let woken = self.turn.triggers.iter().any(|trigger| trigger.kind_of.is_event());
+        let changes: Vec<_> = self.traces.iter().flat_map(|trace| trace.changes.clone()).collect();
+        if !woken || changes.is_empty() {
+            return None;
+        }
+        let Trip { field, writes, pause } = state.breaker.note(Instant::now(), changes)?;
+        let length = GoDuration(pause);
+        let message = format!(
+            "{field} does not hold: written {writes} times within a minute, and changed by somebody else or by the \
+             handler each time; resting for {length}"
+        );
+        let name = self.turn.key.of_kind(&self.controller.entry.gvk);
+        tracing::warn!(entry = self.controller.entry.name, object = %name, reason = "HotLoop", "{message}");
+        let notice = Notice { warning: true, reason: "HotLoop".to_owned(), message };
+        self.controller.shared.events.publish(self.phase.object(), &notice).await;
+        Some(pause)
+    }
+
+    fn next_run(&self, plan: &Plan, requeues: u32) -> Option<(TriggerType, Duration)> {
+        if plan.requeue {
+            return Some((TriggerType::Requeue, backoff::delay(requeues, self.jitter())));
+        }
+        let entry = &self.controller.entry;
+        let configured = match (&self.phase, &entry.reconciler) {
+            (Phase::Reconcile(_), Some(reconciler)) => reconciler.requeue_after,
+            _ => None,
+        };
+        let requeue = plan.requeue_after.or(configured).map(|delay| (TriggerType::Requeue, delay));
+        let resync = entry.resync_period.filter(|_| matches!(self.phase, Phase::Reconcile(_)));
+        let resync = resync.map(|period| (TriggerType::Resync, period));
+        requeue.into_iter().chain(resync).min_by_key(|(_, delay)| *delay)
+    }
+
+    /// From the object's UID, so that objects differ and one object is steady.
+    fn jitter(&self) -> f64 {
+        let sum = self
+            .phase
+            .uid()
+            .bytes()
+            .fold(0_u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000);
+        f64::from(sum) / 1000.0
+    }
+}

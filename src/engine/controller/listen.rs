@@ -1,0 +1,230 @@
+//! From what the watches bring to what is in line: which object has a reason to run, and why.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{
+    context::{Controller, Kind, Shared},
+    ownership::claimant,
+    queue::{Queue, deleted},
+    reference::References,
+};
+use crate::{
+    cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
+    contract::{Trigger, TriggerType},
+    engine::{config::Entry, query::Facts},
+    object::{self, Gvk, Key, PARENT},
+};
+
+impl Controller {
+    /// Starts the watches of an entry. Its objects line up, but nothing is handled yet.
+    pub(super) fn start(entry: Arc<Entry>, shared: Shared) -> Self {
+        let queue = Arc::new(Queue::default());
+        let watch = |gvk: &Gvk, scope: Scope, detail: Detail| {
+            shared.caches.watch(&WatchKey { gvk: gvk.clone(), scope, detail })
+        };
+        let detail = if entry.metadata_only { Detail::Metadata } else { Detail::Full };
+        let parents = watch(&entry.gvk, parent_scope(&entry, &shared), detail);
+        let mut dependents = BTreeMap::new();
+        for kind in &entry.dependents {
+            let labels = kind.orphan.then(|| PARENT.to_owned());
+            let scope = Scope { labels, ..shared.scope() };
+            let watch = watch(&kind.gvk, scope, Detail::Full);
+            dependents.insert(kind.gvk.key(), Kind { gvk: kind.gvk.clone(), orphan: kind.orphan, watch });
+        }
+        let references = Arc::new(References::new(&entry, |gvk| watch(gvk, shared.scope(), Detail::Full)));
+        let (regroup, regrouped) = mpsc::unbounded_channel();
+        let namespaces = entry.select.namespace_labels.is_some().then(|| {
+            let watch = watch(&Gvk::new("", "v1", "Namespace"), Scope::default(), Detail::Metadata);
+            watch.store.listen(Box::new(move |change| {
+                if !change.initial {
+                    let _nobody_listens_any_more = regroup.send(change.key.name.clone());
+                }
+            }));
+            watch
+        });
+        let controller = Self {
+            schedule: tokio::sync::Mutex::new(shared.clock.now()),
+            gone: Arc::default(),
+            atomic_conditions: AtomicBool::new(false),
+            regrouped: tokio::sync::Mutex::new(regrouped),
+            objects: Mutex::default(),
+            listeners: Mutex::default(),
+            entry,
+            shared,
+            parents,
+            dependents,
+            references,
+            namespaces,
+            queue,
+        };
+        controller.listen();
+        controller
+    }
+
+    /// All watches that the entry itself needs, each with its kind.
+    pub(super) fn watches(&self) -> impl Iterator<Item = (&Gvk, &Arc<Watch>)> {
+        let dependents = self.dependents.values().map(|kind| &kind.watch);
+        let references = self.references.watches().map(|(_, watch)| watch);
+        let watches =
+            std::iter::once(&self.parents).chain(dependents).chain(references).chain(&self.namespaces);
+        watches.map(|watch| (watch.store.gvk(), watch))
+    }
+
+    fn listen(&self) {
+        let mut listeners = Vec::new();
+        // References first: a new parent's event may follow right behind that of what it names.
+        for (number, watch) in self.references.watches() {
+            let (queue, references) = (Arc::clone(&self.queue), Arc::clone(&self.references));
+            let listener = move |change: &Change| reference_changed(&queue, &references, number, change);
+            listeners.push((Arc::clone(watch), watch.store.listen(Box::new(listener))));
+        }
+        let ears = Ears {
+            entry: Arc::clone(&self.entry),
+            queue: Arc::clone(&self.queue),
+            references: Arc::clone(&self.references),
+            gone: Arc::clone(&self.gone),
+        };
+        let listener = move |change: &Change| ears.parent_changed(change);
+        listeners.push((Arc::clone(&self.parents), self.parents.store.listen(Box::new(listener))));
+        if self.entry.wakes.on.contains(&TriggerType::DependentChanged) {
+            for kind in self.dependents.values() {
+                let (queue, parents) = (Arc::clone(&self.queue), Arc::downgrade(&self.parents));
+                let listener = move |change: &Change| {
+                    if let Some(parents) = parents.upgrade() {
+                        dependent_changed(&queue, &parents, change);
+                    }
+                };
+                listeners.push((Arc::clone(&kind.watch), kind.watch.store.listen(Box::new(listener))));
+            }
+        }
+        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+    }
+}
+
+/// The watches may be shared with others and outlive us; our listeners don't.
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        for (watch, listener) in listeners.drain(..) {
+            watch.store.unlisten(listener);
+        }
+    }
+}
+
+fn parent_scope(entry: &Entry, shared: &Shared) -> Scope {
+    let mut scope = shared.scope();
+    scope.name = shared.only.as_ref().map(|only| only.name.clone());
+    scope.labels.clone_from(&entry.select.labels);
+    scope.fields.clone_from(&entry.select.fields);
+    if let Some(exact) = entry.select.namespaces.as_ref().and_then(|patterns| patterns.exact())
+        && shared.only.is_none()
+    {
+        let watched =
+            |namespace: &String| shared.namespaces.is_empty() || shared.namespaces.contains(namespace);
+        scope.namespaces = exact.into_iter().filter(watched).collect();
+    }
+    scope
+}
+
+/// What listens to the handled objects.
+struct Ears {
+    entry: Arc<Entry>,
+    queue: Arc<Queue>,
+    references: Arc<References>,
+    gone: Arc<Mutex<HashMap<Key, Arc<Value>>>>,
+}
+
+impl Ears {
+    fn parent_changed(&self, change: &Change) {
+        let entry = &self.entry;
+        let after = change.after.as_ref().map(|cached| &cached.object);
+        self.references.note(entry, &change.key, after.map(AsRef::as_ref));
+        let is_selected = |namespace: &String| {
+            entry.select.namespaces.as_ref().is_none_or(|patterns| patterns.matches(namespace))
+        };
+        if !change.key.namespace.as_ref().is_none_or(is_selected) {
+            return;
+        }
+        let terminating = |object: &Arc<Value>| object::is_terminating(object);
+        let before = change.before.as_ref().map(|cached| &cached.object);
+        let (why, version) = match (before, after) {
+            (_, None) => (TriggerType::Deleted, None),
+            // However the entry chooses its events: what has our finalizer must be able to go.
+            (_, Some(after)) if terminating(after) => {
+                (TriggerType::Deleting, object::resource_version(after))
+            }
+            (_, Some(_)) if change.initial => (TriggerType::Start, None),
+            (None, Some(_)) => (TriggerType::Created, None),
+            (Some(_), Some(after)) => (TriggerType::Updated, object::resource_version(after)),
+        };
+        let trigger = Trigger::plain(why);
+        let wakes = entry.wakes.on.contains(&why) && self.holds(&trigger, before, after);
+        if let (TriggerType::Deleted, Some(last)) = (why, before)
+            && entry.observes()
+            && wakes
+        {
+            let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            gone.insert(change.key.clone(), Arc::clone(last));
+        }
+        // That an object is gone or going matters to us, whatever the entry chooses.
+        if wakes || matches!(why, TriggerType::Deleted | TriggerType::Deleting) {
+            self.queue.add(&change.key, trigger, version);
+        }
+    }
+
+    /// Whether the entry's `when` is true. What can't be decided counts: rather once too often than never.
+    fn holds(&self, trigger: &Trigger, before: Option<&Arc<Value>>, after: Option<&Arc<Value>>) -> bool {
+        let Some(when) = &self.entry.wakes.when else { return true };
+        let Some(object) = after.or(before) else { return true };
+        let old = before.filter(|_| trigger.kind_of == TriggerType::Updated);
+        let facts = Facts { object, old: old.map(AsRef::as_ref), trigger: Some(trigger) };
+        when.holds(&facts).unwrap_or_else(|error| {
+            let object = Key::of(object).of_kind(&self.entry.gvk);
+            tracing::debug!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
+            true
+        })
+    }
+}
+
+fn dependent_changed(queue: &Queue, parents: &Watch, change: &Change) {
+    if change.initial {
+        return;
+    }
+    let trigger = Trigger::by(TriggerType::DependentChanged, &change.key.of_kind(&change.gvk));
+    let version = version_of(change);
+    let both = || [&change.before, &change.after].into_iter().flatten();
+    let mut owners: Vec<Key> = both()
+        .flat_map(|cached| object::owner_uids(&cached.object))
+        .filter_map(|uid| parents.store.key_of_uid(uid))
+        .chain(both().filter_map(|cached| claimant(parents.store.gvk(), &cached.object)))
+        .collect();
+    owners.sort_unstable();
+    owners.dedup();
+    for parent in owners {
+        queue.add(&parent, trigger.clone(), version.as_deref());
+    }
+}
+
+fn reference_changed(queue: &Queue, references: &References, number: usize, change: &Change) {
+    if change.initial {
+        return;
+    }
+    let trigger = Trigger::by(TriggerType::ReferenceChanged, &change.key.of_kind(&change.gvk));
+    for referrer in references.referrers(number, &change.key) {
+        queue.add(&referrer, trigger.clone(), version_of(change).as_deref());
+    }
+}
+
+fn version_of(change: &Change) -> Option<String> {
+    match (&change.after, &change.before) {
+        (Some(after), _) => object::resource_version(&after.object).map(str::to_owned),
+        (None, Some(before)) => object::uid(&before.object).map(deleted),
+        (None, None) => None,
+    }
+}

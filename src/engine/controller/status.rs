@@ -1,0 +1,153 @@
+//! Writing a status: what one entry says among what others say.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    context::Controller,
+    execute::{ExecuteError, Trace, trace},
+    plan::status_manifest,
+};
+use crate::{
+    cluster::{
+        apply::{Part, Refusal, WriteError},
+        describe,
+        discovery::{self, Served},
+    },
+    object::{self, Key},
+};
+
+/// The one list that several write, and that is one field for all of them where the CRD does not say otherwise (RULES 26).
+const WHOLE_LIST: &str = ".status.conditions";
+/// How often others may change the list while we look at it.
+const TRIES: u32 = 5;
+
+/// A status to write.
+pub(super) struct StatusWrite<'a> {
+    /// Of which object, as the handler was given it.
+    pub(super) object: &'a Value,
+    pub(super) kind: &'a Served,
+    pub(super) status: &'a Value,
+    /// In whose name.
+    pub(super) manager: &'a str,
+    /// Types of conditions that we said before, and may have to take back.
+    pub(super) said: &'a [String],
+}
+
+impl StatusWrite<'_> {
+    fn part(&self) -> Part {
+        if self.kind.status_subresource { Part::Status } else { Part::Main }
+    }
+
+    /// Applies the status. By force where somebody else has written the same field, since a handler's status is its own to
+    /// say; but never a whole list of conditions, in which others have theirs: there ours are merged into it.
+    pub(super) async fn write(&self, controller: &Controller) -> Result<Vec<Trace>, ExecuteError> {
+        let conditions = self.status.get("conditions").and_then(Value::as_array);
+        if let Some(conditions) = conditions.filter(|_| controller.has_atomic_conditions()) {
+            return self.merge(controller, conditions).await;
+        }
+        match (self.apply(controller, self.status).await, conditions) {
+            (Err(error), Some(conditions)) if error.conflicts().any(|field| field == WHOLE_LIST) => {
+                controller.note_atomic_conditions();
+                self.merge(controller, conditions).await
+            }
+            (applied, _) => Ok(vec![applied?]),
+        }
+    }
+
+    async fn apply(&self, controller: &Controller, status: &Value) -> Result<Trace, WriteError> {
+        let manifest = status_manifest(self.object, status);
+        let name = Key::of(&manifest).of_kind(&self.kind.gvk);
+        let before = controller.known(&name);
+        let writer = &controller.shared.writer;
+        let forced = |force| writer.apply(self.kind, &manifest, self.manager, force, self.part());
+        let written = match forced(false).await {
+            Err(error)
+                if error.refusal() == Refusal::FieldConflict
+                    && error.conflicts().all(|field| field != WHOLE_LIST) =>
+            {
+                forced(true).await?
+            }
+            other => other?,
+        };
+        Ok(trace(&controller.entry, name, before.as_ref(), &written, &manifest))
+    }
+
+    /// The list goes its own way, by a manager of its own: server-side apply would take it as a whole, or drop it.
+    async fn merge(&self, controller: &Controller, ours: &[Value]) -> Result<Vec<Trace>, ExecuteError> {
+        let mut traces = Vec::new();
+        let mut rest = self.status.clone();
+        if let Some(rest) = rest.as_object_mut() {
+            rest.remove("conditions");
+        }
+        if rest.as_object().is_some_and(|rest| !rest.is_empty()) {
+            traces.push(self.apply(controller, &rest).await?);
+        }
+        let key = Key::of(self.object);
+        let name = key.of_kind(&self.kind.gvk);
+        let manager = controller.entry.conditions_manager();
+        for attempt in 1.. {
+            let live = discovery::get(controller.shared.discovery.client(), self.kind, &key).await;
+            let live = live
+                .map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?
+                .filter(|live| object::uid(live) == object::uid(self.object));
+            let Some(live) = live else { break };
+            let Some(list) = merged(live.pointer("/status/conditions"), ours, self.said) else { break };
+            let patch = json!({
+                "metadata": {"resourceVersion": live["metadata"]["resourceVersion"]},
+                "status": {"conditions": list},
+            });
+            match controller.shared.writer.merge(self.kind, &key, &patch, &manager, self.part()).await {
+                Ok(written) => {
+                    traces.push(trace(&controller.entry, name, Some(&live), &written, &patch));
+                    break;
+                }
+                Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(traces)
+    }
+}
+
+/// The list with our conditions in it: those of others stay where they are, those that we said before and say no more go.
+/// `None` when it is like that already.
+fn merged(current: Option<&Value>, ours: &[Value], said: &[String]) -> Option<Vec<Value>> {
+    let current = current.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mine = |condition: &Value| ours.iter().find(|our| our["type"] == condition["type"]);
+    let taken_back = |condition: &Value| {
+        mine(condition).is_none()
+            && condition["type"].as_str().is_some_and(|name| said.iter().any(|said| said == name))
+    };
+    let kept = current.iter().filter(|condition| !taken_back(condition));
+    let mut list: Vec<Value> = kept.map(|condition| mine(condition).unwrap_or(condition).clone()).collect();
+    for our in ours {
+        if !current.iter().any(|known| known["type"] == our["type"]) {
+            list.push(our.clone());
+        }
+    }
+    (list != current).then_some(list)
+}
+
+/// The types of the conditions in a status.
+pub(super) fn condition_types(status: &Map<String, Value>) -> Vec<String> {
+    let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    conditions.filter_map(|condition| Some(condition.get("type")?.as_str()?.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_conditions_are_merged_into_those_of_others() {
+        let theirs = json!({"type": "Theirs", "status": "True"});
+        let ours = |status: &str| json!({"type": "Ours", "status": status});
+        let old = json!({"type": "Old", "status": "True"});
+        let current = json!([ours("False"), theirs, old]);
+        let said = ["Ours".to_owned(), "Old".to_owned()];
+        let list = merged(Some(&current), &[ours("True"), json!({"type": "New"})], &said);
+        assert_eq!(list, Some(vec![ours("True"), theirs.clone(), json!({"type": "New"})]));
+        assert_eq!(merged(Some(&json!([theirs, ours("True")])), &[ours("True")], &said), None);
+        assert_eq!(merged(None, &[ours("True")], &[]), Some(vec![ours("True")]));
+    }
+}

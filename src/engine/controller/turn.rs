@@ -1,0 +1,146 @@
+//! One turn of one object: which handler is asked, if any, and what comes next.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    attempt::{Attempt, Phase},
+    context::{Controller, ObjectState},
+    execute::{self, Trace},
+    line::Turn,
+};
+use crate::{
+    cluster::{cache::Cached, discovery},
+    contract::{Trigger, TriggerType},
+    engine::{query::Facts, record::Run},
+    object::{self, Key},
+};
+
+/// How long to wait for the caches to show what we wrote, before the next run may start on older copies.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long to wait before the next try, when a finalizer could not be taken off an object that is not ours any more.
+const LET_GO_PAUSE: Duration = Duration::from_secs(5);
+
+/// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
+pub(super) async fn run(controller: &Controller, mut turn: Turn) {
+    // An observer hears of every object that is gone, even when there is another one of that name by now.
+    if let Some(last) = controller.take_gone(&turn.key) {
+        let is_there = controller.parents.store.get(&turn.key).is_some();
+        let (told, later) =
+            turn.triggers.iter().cloned().partition(|trigger| trigger.kind_of == TriggerType::Deleted);
+        turn.triggers = told;
+        attempt(controller, &turn, Phase::Gone(last)).await;
+        for trigger in if is_there { later } else { Vec::new() } {
+            controller.queue.add(&turn.key, trigger, None);
+        }
+        return;
+    }
+    let Some(parent) = controller.parents.store.get(&turn.key) else { return gone(controller, &turn).await };
+    if !controller.selects(&turn.key) {
+        return gone(controller, &turn).await;
+    }
+    let entry = &controller.entry;
+    if object::is_terminating(&parent.object) {
+        let ours = entry.finalizer_name();
+        if entry.finalizer.is_none() || object::finalizers(&parent.object).all(|finalizer| finalizer != ours)
+        {
+            return controller.queue.done(&turn.key, Vec::new(), None, None);
+        }
+        return attempt(controller, &turn, Phase::Finalize(parent)).await;
+    }
+    turn.triggers.retain(|trigger| counts(controller, trigger, &parent));
+    if turn.triggers.is_empty() {
+        return controller.queue.skip(&turn);
+    }
+    attempt(controller, &turn, Phase::Reconcile(parent)).await;
+}
+
+/// Whether the entry's `when` holds for what happened to another object. What happened to the object itself was asked about
+/// when it happened, with the old and the new one at hand.
+fn counts(controller: &Controller, trigger: &Trigger, parent: &Cached) -> bool {
+    let asked = matches!(trigger.kind_of, TriggerType::DependentChanged | TriggerType::ReferenceChanged);
+    let Some(when) = controller.entry.wakes.when.as_ref().filter(|_| asked) else { return true };
+    let facts = Facts { object: &parent.object, old: None, trigger: Some(trigger) };
+    // What can't be decided counts: rather once too often than never.
+    when.holds(&facts).unwrap_or(true)
+}
+
+/// The object is gone, or not ours to handle any more. Its dependents go with it, by their owner references; dropping its
+/// state ends its watches. An object that only left our selection must not keep our finalizer (RULES 18).
+async fn gone(controller: &Controller, turn: &Turn) {
+    let entry = &controller.entry;
+    let name = turn.key.of_kind(&entry.gvk);
+    controller.lock().remove(&turn.key);
+    if entry.finalizer.is_some() && entry.select.is_partial() {
+        if let Err(error) = let_go(controller, &turn.key).await {
+            tracing::warn!(entry = entry.name, object = %name, "failed to take our finalizer off: {error}");
+            let again = Some((TriggerType::Retry, LET_GO_PAUSE));
+            return controller.queue.done(&turn.key, Vec::new(), again, None);
+        }
+    }
+    controller.queue.forget(&turn.key);
+    tracing::info!(entry = entry.name, object = %name, "gone");
+}
+
+/// Takes our finalizer off an object that is there but not selected.
+async fn let_go(controller: &Controller, key: &Key) -> Result<(), String> {
+    let (entry, discovery) = (&controller.entry, &controller.shared.discovery);
+    let served = discovery.resolve(&entry.gvk).await.map_err(|error| error.to_string())?;
+    let live = discovery::get(discovery.client(), &served, key).await;
+    let Some(live) = live.map_err(|error| crate::cluster::describe(&error))? else { return Ok(()) };
+    let removed =
+        execute::remove_finalizer(&controller.shared, entry, &served, &live, &entry.finalizer_name()).await;
+    removed.map(|_| ()).map_err(|error| error.to_string())
+}
+
+async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
+    let uid = phase.uid().to_owned();
+    let remembered = controller.lock().remove(&turn.key).filter(|state| state.uid == uid);
+    let mut state = remembered.unwrap_or_else(|| ObjectState { uid, ..ObjectState::default() });
+    let started = Instant::now();
+    let mut attempt = Attempt::new(controller, turn, phase);
+    let result = attempt.go(&mut state).await;
+    let next = attempt.conclude(&mut state, result).await;
+    let Attempt { traces, handler, .. } = attempt;
+    catch_up(controller, &traces).await;
+    Run {
+        entry: controller.entry.name.clone(),
+        object: turn.key.of_kind(&controller.entry.gvk),
+        triggers: turn.triggers.clone(),
+        handler,
+        elapsed: started.elapsed(),
+        outcome: next.outcome,
+    }
+    .log();
+    controller.lock().insert(turn.key.clone(), state);
+    let own = traces.into_iter().filter_map(|trace| trace.event).collect();
+    controller.queue.done(&turn.key, own, next.again, next.pause);
+}
+
+/// No run of an object before the caches show our last writes to it and its dependents (RULES 13).
+pub(super) async fn catch_up(controller: &Controller, traces: &[Trace]) {
+    let all = async {
+        for trace in traces {
+            let is_shown = |cached: Option<&Cached>| match (&trace.version, cached) {
+                (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
+                // What was there before and is not there now has gone since.
+                (Some(_), None) => trace.existed,
+                (None, cached) => {
+                    cached.is_none_or(|cached| object::uid(&cached.object) != Some(trace.uid.as_str()))
+                }
+            };
+            controller.store(&trace.object.gvk).wait(&trace.object.key(), is_shown).await;
+        }
+    };
+    if tokio::time::timeout(CATCH_UP, all).await.is_err() {
+        tracing::debug!("the caches have not shown our writes in time");
+    }
+}
+
+/// Resource versions of one API server are numbers that grow.
+fn at_least(found: Option<&str>, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<u128>().ok();
+    match (found.and_then(number), number(wanted)) {
+        (Some(found), Some(wanted)) => found >= wanted,
+        _ => found == Some(wanted),
+    }
+}
