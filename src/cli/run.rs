@@ -21,7 +21,7 @@ use crate::{
     engine::{
         config::Config,
         controller::{self, Shared},
-        handler::Runtime,
+        handler::{HttpClients, Runtime},
     },
     exit::Exit,
     object::Key,
@@ -149,7 +149,12 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
         discovery,
         writer: Writer::new(connection.client.clone()),
         events: Arc::new(Publisher::new(connection.client, instance)),
-        handlers: Runtime { guard: world::guard()?, env, stop: end_handlers.clone() },
+        handlers: Runtime {
+            guard: world::guard()?,
+            env,
+            stop: end_handlers.clone(),
+            http: HttpClients::default(),
+        },
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         only: args.only.clone(),

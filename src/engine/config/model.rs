@@ -1,10 +1,10 @@
 //! A config as the program uses it: defaults filled in, templates compiled, durations parsed.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::{engine::template::Template, object::Gvk};
+use crate::{engine::template::Template, object::Gvk, redact};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +95,40 @@ pub struct Exec {
     pub grace: Duration,
     /// Whether to log what goes in and out.
     pub debug: bool,
+}
+
+/// A service that is called: the state by POST, the reply in the body of the answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where: `http` or `https`. Its user information is sent as basic authentication.
+    pub url: String,
+    /// What proves who is who; for `https`.
+    pub tls: HttpTls,
+    /// The longest a call may take, from the first packet to the last byte. None: no limit.
+    pub timeout: Option<Duration>,
+    /// Whether to log what goes in and out.
+    pub debug: bool,
+}
+
+impl fmt::Debug for Http {
+    /// Without the URL's user information and query, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = redact::address(&self.url);
+        let Self { tls, timeout, debug, .. } = self;
+        let mut shown = f.debug_struct("Http");
+        shown.field("url", &url).field("tls", tls).field("timeout", timeout).field("debug", debug).finish()
+    }
+}
+
+/// PEM files, with absolute paths. They are looked at again at each call, so that rotated ones are found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct HttpTls {
+    /// Our certificate, and those between it and its authority. Goes with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// Its private key.
+    pub key_file: Option<PathBuf>,
+    /// The only authorities that the service's certificate may come from. None: those that the system trusts.
+    pub ca_cert_file: Option<PathBuf>,
 }
 
 /// Which program.

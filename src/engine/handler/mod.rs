@@ -1,12 +1,16 @@
 //! Calling handlers: state in, reply out.
 
+mod clients;
 mod error;
 mod exec;
+#[cfg_attr(not(test), expect(dead_code, reason = "until a config can name a service"))]
+mod http;
 mod progress;
 
 use std::time::Duration;
 
-pub use error::HandlerError;
+pub use clients::HttpClients;
+pub use error::{HandlerError, HttpError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +29,10 @@ pub struct Runtime {
     pub guard: Guard,
     /// The operator's environment, which programs inherit.
     pub env: Environment,
-    /// Ends running programs.
+    /// Ends running programs and calls.
     pub stop: CancellationToken,
+    /// Calls services.
+    pub http: HttpClients,
 }
 
 /// A reply and what it took to get it.
