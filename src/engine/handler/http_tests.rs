@@ -403,18 +403,16 @@ impl Pki {
         pki
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.file(name), text).unwrap();
     }
 
-    fn file(&self, name: &str) -> Option<PathBuf> {
-        Some(self.folder.path().join(name))
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn trusting(&self) -> HttpTls {
-        HttpTls { ca_cert_file: self.file("ca.pem"), ..HttpTls::default() }
+        HttpTls { ca_cert_file: Some(self.file("ca.pem")), ..HttpTls::default() }
     }
 
     /// A server that this authority vouches for, and that asks its clients who they are.
@@ -484,7 +482,11 @@ async fn a_client_certificate_is_shown_when_it_is_demanded() {
     let nobody = Http { tls: pki.trusting(), ..http(server.https()) };
     let (text, reason) = told(&post(&nobody, &runtime()).await.unwrap_err(), &server.https());
     assert_eq!((text.contains("TLS: received fatal alert"), reason), (true, "HookUnreachable"), "{text}");
-    let tls = HttpTls { cert_file: pki.file("tls.crt"), key_file: pki.file("tls.key"), ..pki.trusting() };
+    let tls = HttpTls {
+        cert_file: Some(pki.file("tls.crt")),
+        key_file: Some(pki.file("tls.key")),
+        ..pki.trusting()
+    };
     post(&Http { tls, ..nobody }, &runtime()).await.unwrap();
 }
 
@@ -511,10 +513,10 @@ async fn a_bad_certificate_file_is_named() {
     pki.write("nonsense.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let both = |certificate: &str, key| HttpTls {
         key_file: key,
-        cert_file: pki.file(certificate),
-        ca_cert_file: pki.file("ca.pem"),
+        cert_file: Some(pki.file(certificate)),
+        ca_cert_file: Some(pki.file("ca.pem")),
     };
-    let authority = |name: &str| HttpTls { ca_cert_file: pki.file(name), ..HttpTls::default() };
+    let authority = |name: &str| HttpTls { ca_cert_file: Some(pki.file(name)), ..HttpTls::default() };
     let cases = [
         (
             authority("none.pem"),
@@ -525,11 +527,15 @@ async fn a_bad_certificate_file_is_named() {
         (authority("broken.pem"), "broken.pem", "is not in PEM format".to_owned()),
         (authority("nonsense.pem"), "nonsense.pem", "holds something that is no authority".to_owned()),
         (both("tls.crt", None), "tls.crt", "is a certificate without its key: set `tls.keyFile`".to_owned()),
-        (both("tls.crt", pki.file("ca.pem")), "ca.pem", "holds no private key in PEM format".to_owned()),
         (
-            both("tls.crt", other.file("tls.key")),
+            both("tls.crt", Some(pki.file("ca.pem"))),
+            "ca.pem",
+            "holds no private key in PEM format".to_owned(),
+        ),
+        (
+            both("tls.crt", Some(other.file("tls.key"))),
             "tls.key",
-            format!("is no key for `{}`", pki.file("tls.crt").unwrap().display()),
+            format!("is no key for `{}`", pki.file("tls.crt").display()),
         ),
     ];
     for (tls, name, problem) in cases {
