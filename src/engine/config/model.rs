@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::{engine::template::Template, object::Gvk, redact};
+use crate::{engine::template::Template, object::Gvk};
 
 /// A whole configuration.
 #[derive(Debug, Clone, Default)]
@@ -111,12 +111,11 @@ pub struct Http {
 }
 
 impl fmt::Debug for Http {
-    /// Without the URL's user information and query, which may be secrets.
+    /// Without the URL, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = redact::address(&self.url);
-        let Self { tls, timeout, debug, .. } = self;
+        let Self { url: _, tls, timeout, debug } = self;
         let mut shown = f.debug_struct("Http");
-        shown.field("url", &url).field("tls", tls).field("timeout", timeout).field("debug", debug).finish()
+        shown.field("tls", tls).field("timeout", timeout).field("debug", debug).finish_non_exhaustive()
     }
 }
 

@@ -39,7 +39,7 @@ pub enum HandlerError {
     /// The service could not be called, or gave no reply.
     #[error("the hook at `{url}` {source}")]
     Http {
-        /// Without user information and query.
+        /// Without user information and query; `url` when it is none.
         url: String,
         /// What happened.
         #[source]

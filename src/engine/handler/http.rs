@@ -36,6 +36,7 @@ pub(super) async fn call(
     state: &State,
     runtime: &Runtime,
 ) -> Result<Answer, HandlerError> {
+    let url = target(&http.url).map_err(|source| HandlerError::Http { url: "url".to_owned(), source })?;
     let input = serde_json::to_vec(state).map_err(|error| HandlerError::Prepare(error.to_string()))?;
     if http.debug {
         tracing::info!(entry, %object, state = %String::from_utf8_lossy(&input), "hook is given");
@@ -43,10 +44,10 @@ pub(super) async fn call(
     let started = Instant::now();
     let exchange = async {
         match http.timeout {
-            Some(after) => tokio::time::timeout(after, exchange(http, input, runtime))
+            Some(after) => tokio::time::timeout(after, exchange(http, url.clone(), input, runtime))
                 .await
                 .unwrap_or(Err(HttpError::TimedOut { after })),
-            None => exchange(http, input, runtime).await,
+            None => exchange(http, url.clone(), input, runtime).await,
         }
     };
     let body = tokio::select! {
@@ -55,7 +56,7 @@ pub(super) async fn call(
         () = runtime.stop.cancelled() => Err(HttpError::Stopped),
         body = exchange => body,
     };
-    let body = body.map_err(|source| HandlerError::Http { url: redact::address(&http.url), source })?;
+    let body = body.map_err(|source| HandlerError::Http { url: address(url), source })?;
     if http.debug {
         tracing::info!(entry, %object, reply = %String::from_utf8_lossy(&body), "hook replied");
     }
@@ -63,12 +64,17 @@ pub(super) async fn call(
     Ok(Answer { reply, elapsed: started.elapsed() })
 }
 
-/// Sends the state and returns the body of a successful answer.
-async fn exchange(http: &Http, input: Vec<u8>, runtime: &Runtime) -> Result<Vec<u8>, HttpError> {
-    let url = Url::parse(&http.url).map_err(|error| HttpError::Url(format!("that is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(HttpError::Url("its URL must begin with `http://` or `https://`".to_owned()));
+/// The URL to call. What is no URL is not quoted in the error: nobody knows which part of it is a password.
+fn target(url: &str) -> Result<Url, HttpError> {
+    let url = Url::parse(url).map_err(|error| HttpError::Url(format!("it is no URL: {error}")))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err(HttpError::Url("it must begin with `http://` or `https://`".to_owned())),
     }
+}
+
+/// Sends the state and returns the body of a successful answer.
+async fn exchange(http: &Http, url: Url, input: Vec<u8>, runtime: &Runtime) -> Result<Vec<u8>, HttpError> {
     let client = runtime.http.get(url.scheme() == "https", &http.tls).await?;
     let request = client
         .post(url)
@@ -97,9 +103,9 @@ async fn exchange(http: &Http, input: Vec<u8>, runtime: &Runtime) -> Result<Vec<
 async fn refusal(mut response: Response) -> HttpError {
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(to) = header(LOCATION).filter(|_| status.is_redirection()) {
-        let to = response.url().join(to).map_or_else(|_| to.to_owned(), String::from);
-        return HttpError::Redirected { status, to: redact::address(&to) };
+    let to = header(LOCATION).and_then(|to| response.url().join(to).ok()).filter(Url::has_host);
+    if let Some(to) = to.filter(|_| status.is_redirection()) {
+        return HttpError::Redirected { status, to: address(to) };
     }
     let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let pause = header(RETRY_AFTER).filter(|_| asks).and_then(|seconds| seconds.trim().parse().ok());
@@ -113,6 +119,14 @@ async fn refusal(mut response: Response) -> HttpError {
     }
     body.truncate(COMPLAINT_LIMIT);
     HttpError::Answered { status, said: first_line(&String::from_utf8_lossy(&body)), retry_after }
+}
+
+/// A URL with a host, without user information, query and fragment, any of which may be a secret.
+fn address(mut url: Url) -> String {
+    let _a_url_with_a_host_has_users = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 fn first_line(text: &str) -> String {
