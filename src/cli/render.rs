@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{files::ConfigFiles, report, world};
 use crate::{
-    engine::{controller::offline, handler::Runtime},
+    engine::{
+        controller::offline,
+        handler::{HttpClients, Runtime},
+    },
     exit::Exit,
     yaml,
 };
@@ -35,7 +38,8 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<Exit> {
     let objects = yaml::documents(&text).with_context(|| format!("`{name}` is not YAML"))?;
     let mut env = world::environment();
     env.insert("DRY_RUN".into(), "true".into());
-    let runtime = Runtime { guard: world::guard()?, env, stop: CancellationToken::new() };
+    let runtime =
+        Runtime { guard: world::guard()?, env, stop: CancellationToken::new(), http: HttpClients::default() };
     let rendered = world::runtime()?.block_on(offline::render(&loaded.config, &objects, &runtime))?;
     let plan = serde_json::to_value(&rendered.plan)?;
     report::print(&format!("# {} by entry {}\n{}", rendered.object, rendered.entry, yaml::print(&plan)))

@@ -22,7 +22,7 @@ use crate::{
     engine::{
         config::Config,
         controller::{Directory, Fleet, Shared},
-        handler::Runtime,
+        handler::{HttpClients, Runtime},
     },
     exit::Exit,
     object::Key,
@@ -151,7 +151,12 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
         discovery,
         writer: Writer::new(connection.client.clone()),
         events: Arc::new(Publisher::new(connection.client, instance)),
-        handlers: Runtime { guard: world::guard()?, env, stop: end_handlers.clone() },
+        handlers: Runtime {
+            guard: world::guard()?,
+            env,
+            stop: end_handlers.clone(),
+            http: HttpClients::default(),
+        },
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         only: args.only.clone(),

@@ -33,7 +33,7 @@ fn a_small_config_gets_its_defaults() {
     assert_eq!(entry.name, "hello.example.com");
     assert_eq!(entry.concurrency, 4);
     assert_eq!(serde_json::to_string(&entry.values).unwrap(), r#"{"a":1,"m":{"x":1,"y":2}}"#);
-    let Handler::Exec(exec) = &entry.reconciler.handler else { panic!("no exec") };
+    let Handler::Exec(exec) = &entry.reconciler.as_ref().unwrap().handler else { panic!("no exec") };
     assert_eq!(exec.timeout, Some(std::time::Duration::from_mins(1)));
     assert_eq!(loaded.warnings, Diagnostics::default());
 }
@@ -46,7 +46,7 @@ fn all_misfits_are_found_at_once_with_their_places() {
         complaints(text),
         "3:3 `resources[0].kind` must be a text, found the number 3; write \"3\" in quotes\n\
          4:3 unknown field `reconsiler` in `resources[0]`; did you mean `reconciler`?\n\
-         2:3 `resources[0]` lacks the field `reconciler`\n\
+         \
          8:3 `resources[1].concurrency` must be from 1 to 1000, found 0\n\
          11:7 unknown field `comand` in `resources[1].reconciler.exec`; did you mean `command`?\n\
          10:5 `resources[1].reconciler.exec` lacks the field `command`"
@@ -60,11 +60,11 @@ fn all_wrong_meanings_are_found_at_once_with_their_places() {
                 - {version: v1, kind: B}\n  reconciler: {}\n";
     assert_eq!(
         complaints(text),
-        "7:5 a reconciler has exactly one handler, and `exec` is given as well\n\
+        "7:5 there is exactly one handler, and `exec` is given as well\n\
          4:3 duration `1d` has the unknown unit `d`; units are ms, s, m and h\n\
          12:5 the dependent kind v2 C is listed twice\n\
          13:5 v1 B cannot be a dependent of itself\n\
-         14:3 a reconciler needs a handler: one of `exec` and `template`"
+         14:3 `resources[1].reconciler` needs a handler: one of `exec`, `http` and `template`"
     );
 }
 
@@ -98,7 +98,9 @@ fn two_entries_of_one_name_in_one_file_are_an_error_and_in_two_files_the_last_wi
     let surroundings = Surroundings { path: Some("/bin:/usr/bin".into()), ..Surroundings::default() };
     let config = load(&sources, &Library::default(), &surroundings).unwrap().config;
     assert_eq!(config.entries.len(), 1);
-    let Handler::Exec(exec) = &config.entries[0].reconciler.handler else { panic!("no exec") };
+    let Handler::Exec(exec) = &config.entries[0].reconciler.as_ref().unwrap().handler else {
+        panic!("no exec")
+    };
     assert_eq!(exec.program, super::super::Program::Named("env".into()));
 }
 
@@ -146,7 +148,7 @@ fn an_unknown_field_does_not_hide_what_else_is_wrong() {
     assert_eq!(
         complaints(text),
         "4:3 unknown field `resync` in `resources[0]`; did you mean `resyncPeriod`?\n\
-         6:3 a reconciler needs a handler: one of `exec` and `template`\n\
+         6:3 `resources[0].reconciler` needs a handler: one of `exec`, `http` and `template`\n\
          5:3 duration `1d` has the unknown unit `d`; units are ms, s, m and h"
     );
 }

@@ -13,4 +13,4 @@ mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Library, Loaded, Source, Surroundings, load};
-pub use model::{Config, Crd, Entry, Exec, Handler, Program, Reconciler, Reference};
+pub use model::{Config, Crd, Entry, Exec, Handler, Http, HttpTls, Program, Reconciler, Reference};

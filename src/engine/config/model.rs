@@ -1,6 +1,6 @@
 //! A config as the program uses it: defaults filled in, templates compiled, durations parsed.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -174,30 +174,6 @@ pub enum Handler {
     Template(Template),
 }
 
-/// A URL and how to call it.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Where to POST.
-    pub url: String,
-    /// Certificates.
-    pub tls: HttpTls,
-    /// The longest the answer may take.
-    pub timeout: Option<Duration>,
-    /// Whether to log what goes out and comes back.
-    pub debug: bool,
-}
-
-/// Certificates of an `http` handler, as absolute paths of PEM files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct HttpTls {
-    /// The certificate that we show.
-    pub cert_file: Option<PathBuf>,
-    /// Its key.
-    pub key_file: Option<PathBuf>,
-    /// Who may have signed the server's certificate.
-    pub ca_cert_file: Option<PathBuf>,
-}
-
 /// A program and how to run it.
 #[derive(Debug, Clone)]
 pub struct Exec {
@@ -217,6 +193,39 @@ pub struct Exec {
     pub grace: Duration,
     /// Whether to log what goes in and out.
     pub debug: bool,
+}
+
+/// A service that is called: the state by POST, the reply in the body of the answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where: `http` or `https`. Its user information is sent as basic authentication.
+    pub url: String,
+    /// What proves who is who; for `https`.
+    pub tls: HttpTls,
+    /// The longest a call may take, from the first packet to the last byte. None: no limit.
+    pub timeout: Option<Duration>,
+    /// Whether to log what goes in and out.
+    pub debug: bool,
+}
+
+impl fmt::Debug for Http {
+    /// Without the URL, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, tls, timeout, debug } = self;
+        let mut shown = f.debug_struct("Http");
+        shown.field("tls", tls).field("timeout", timeout).field("debug", debug).finish_non_exhaustive()
+    }
+}
+
+/// PEM files, with absolute paths. They are looked at again at each call, so that rotated ones are found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct HttpTls {
+    /// Our certificate, and those between it and its authority. Goes with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// Its private key.
+    pub key_file: Option<PathBuf>,
+    /// The only authorities that the service's certificate may come from. None: those that the system trusts.
+    pub ca_cert_file: Option<PathBuf>,
 }
 
 /// Which program.

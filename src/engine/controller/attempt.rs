@@ -52,6 +52,14 @@ impl From<DiscoveryError> for RunError {
 }
 
 impl RunError {
+    /// For how long the handler itself wants to be left alone.
+    fn asked_pause(&self) -> Duration {
+        match self {
+            Self::Handler(error) => error.retry_after().unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Observe(ObserveError::Kind(_)) => "KindUnavailable",
@@ -269,7 +277,7 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
-                let retry_in = backoff::delay(state.attempt, self.jitter());
+                let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
                 tell(self, state, Some(&error)).await;
                 let (reason, message) = (error.reason().to_owned(), error.to_string());
                 self.keep_gone();

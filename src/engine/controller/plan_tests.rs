@@ -20,6 +20,7 @@ fn kinds() -> BTreeMap<String, KindRules> {
         gvk: Gvk::new(group, "v1", kind),
         namespaced,
         status_subresource: false,
+        orphan: false,
     };
     [rules("", "ConfigMap", true), rules("", "Namespace", false)].map(|kind| (kind.gvk.key(), kind)).into()
 }
@@ -44,6 +45,8 @@ fn planned(shown: &[Value], strangers: &[Value], memory: &Memory, reply: &str) -
             .map(|object| Shown { object: object.clone(), print: Some(print(1)) })
             .collect::<Vec<_>>(),
         stranger: &|name| strangers.iter().find(|object| Key::of(object) == name.key()).cloned(),
+        whole: true,
+        finalizer: None,
         memory,
         namespaces: &["n".to_owned()],
         now: 0,
@@ -83,7 +86,7 @@ fn a_child_of_ours_is_applied_once_and_again_when_it_or_its_manifest_changes() {
     let remember = |generation| Memory {
         applied: [(name.clone(), Applied { digest: digest::of_json(manifest), print: print(generation) })]
             .into(),
-        status: None,
+        ..Memory::default()
     };
     assert_eq!(planned(&shown, &[], &remember(1), ONE).unwrap().steps, []);
     assert_eq!(planned(&shown, &[], &remember(0), ONE).unwrap().steps.len(), 1, "somebody changed it");
@@ -156,7 +159,7 @@ fn bad_replies_are_refused_as_a_whole() {
         (list("configmap.v1", map(json!({}))), "an object under `configmap.v1` has no metadata.name"),
         (
             list("configmap.v1", map(json!({"name": "a", "namespace": "m"}))),
-            "ConfigMap m/a is outside the namespace `n` of its parent; an owned object must be in it",
+            "ConfigMap m/a is outside the namespace `n` of its parent; an owned object must be in it, unless `orphan: true`",
         ),
         (
             list("configmap.v1", map(json!({"name": "a", "resourceVersion": "3"}))),
@@ -284,6 +287,8 @@ fn a_child_where_we_do_not_look_is_refused() {
         dependents: &kinds(),
         shown: &[],
         stranger: &|_| None,
+        whole: true,
+        finalizer: None,
         memory: &Memory::default(),
         namespaces: &["n".to_owned()],
         now: 0,
@@ -302,4 +307,109 @@ fn a_child_where_we_do_not_look_is_refused() {
             name: "a".into(),
         })
     );
+}
+
+/// A stage for the rarer questions.
+fn asked(
+    object: &Value,
+    orphan: bool,
+    change: impl FnOnce(&mut Observed<'_>),
+    shown: &[Shown],
+    reply: &str,
+) -> Result<Plan, PlanError> {
+    let mut kinds = kinds();
+    for kind in kinds.values_mut() {
+        kind.orphan = orphan;
+    }
+    let kind = KindRules {
+        gvk: Gvk::new("example.com", "v1", "Hello"),
+        namespaced: true,
+        status_subresource: true,
+        orphan: false,
+    };
+    let memory = Memory::default();
+    let mut observed = Observed {
+        object,
+        kind,
+        dependents: &kinds,
+        shown,
+        stranger: &|_| None,
+        whole: true,
+        finalizer: None,
+        memory: &memory,
+        namespaces: &[],
+        now: 0,
+    };
+    change(&mut observed);
+    plan(&observed, Reply::parse(reply.as_bytes(), ReplyFormat::Program).unwrap())
+}
+
+#[test]
+fn an_orphan_has_marks_instead_of_an_owner_and_may_be_anywhere() {
+    let reply = r#"{"dependents": {
+        "configmap.v1": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "elsewhere"}}],
+        "namespace.v1": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b"}}]}}"#;
+    let plan = asked(&parent(), true, |_| {}, &[], reply).unwrap();
+    for step in &plan.steps {
+        let Step::Create { manifest } = step else { panic!("{step:?}") };
+        assert_eq!(manifest["metadata"].get("ownerReferences"), None);
+        assert_eq!(manifest["metadata"]["annotations"][object::PARENT], "example.com/Hello/n/h");
+    }
+    assert_eq!(plan.steps.len(), 2);
+    let marked = match &plan.steps[0] {
+        Step::Create { manifest } => Shown { object: manifest.clone(), print: None },
+        other => panic!("{other:?}"),
+    };
+    let gone = asked(&parent(), true, |_| {}, &[marked], r#"{"dependents": {"configmap.v1": []}}"#).unwrap();
+    // It has no UID here, as it was never created; with one it is deleted.
+    assert_eq!(gone.steps, []);
+    assert!(asked(&parent(), false, |_| {}, &[], reply).is_err());
+}
+
+#[test]
+fn a_finalizer_goes_when_its_handler_has_nothing_left_to_do() {
+    let finalizer = |reply: &str| {
+        let plan = asked(&parent(), false, |observed| observed.finalizer = Some("f"), &[], reply).unwrap();
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::RemoveFinalizer { finalizer, .. } if finalizer == "f"))
+    };
+    assert!(finalizer("{}"));
+    assert!(finalizer(r#"{"status": {"bye": true}}"#));
+    assert!(!finalizer(r#"{"requeue": true}"#));
+    assert!(!finalizer(r#"{"requeueAfter": "10s"}"#));
+    assert!(!finalizer(r#"{"requeueAfter": 0}"#));
+    let plan = asked(&parent(), false, |_| {}, &[], "{}").unwrap();
+    assert_eq!(plan.steps, [], "an object that stays keeps its finalizer");
+}
+
+#[test]
+fn no_time_at_all_is_at_once_with_back_off() {
+    let plan = asked(&parent(), false, |_| {}, &[], r#"{"requeueAfter": 0}"#).unwrap();
+    assert_eq!((plan.requeue, plan.requeue_after), (true, None));
+}
+
+#[test]
+fn where_only_metadata_is_seen_a_status_is_written_once() {
+    let (object, reply) = (parent(), r#"{"status": {"a": 1}}"#);
+    let said = Memory { status: Some(digest::of_json(&json!({"a": 1}))), ..Memory::default() };
+    let steps = |whole, memory: &Memory| {
+        let kinds = kinds();
+        let observed = Observed {
+            object: &object,
+            kind: kinds["configmap.v1"].clone(),
+            dependents: &kinds,
+            shown: &[],
+            stranger: &|_| None,
+            whole,
+            finalizer: None,
+            memory,
+            namespaces: &[],
+            now: 0,
+        };
+        plan(&observed, Reply::parse(reply.as_bytes(), ReplyFormat::Program).unwrap()).unwrap().steps.len()
+    };
+    assert_eq!(steps(false, &Memory::default()), 1);
+    assert_eq!(steps(false, &said), 0);
+    assert_eq!(steps(true, &said), 1, "the object as a whole shows that somebody has removed it");
 }

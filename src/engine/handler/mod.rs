@@ -1,12 +1,15 @@
 //! Calling handlers: state in, reply out.
 
+mod clients;
 mod error;
 mod exec;
+mod http;
 mod progress;
 
 use std::time::Duration;
 
-pub use error::HandlerError;
+pub use clients::HttpClients;
+pub use error::{HandlerError, HttpError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +28,10 @@ pub struct Runtime {
     pub guard: Guard,
     /// The operator's environment, which programs inherit.
     pub env: Environment,
-    /// Ends running programs.
+    /// Ends running programs and calls.
     pub stop: CancellationToken,
+    /// Calls services.
+    pub http: HttpClients,
 }
 
 /// A reply and what it took to get it.
@@ -52,7 +57,7 @@ pub async fn call(
 ) -> Result<Answer, HandlerError> {
     match handler {
         Handler::Exec(exec) => exec::call(exec, &entry.name, object, state, runtime, progress).await,
-        Handler::Http(_) => Err(HandlerError::Prepare("http handlers come with the next commit".to_owned())),
+        Handler::Http(http) => http::call(http, &entry.name, object, state, runtime).await,
         Handler::Template(template) => {
             let started = std::time::Instant::now();
             let text = template.render(state)?;

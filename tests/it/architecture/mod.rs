@@ -69,6 +69,7 @@ const IMPURE: &[&str] = &[
     "kube::client",
     "kube::runtime",
     "rand",
+    "reqwest",
     "rustix",
     "std::env",
     "std::fs",
