@@ -7,5 +7,6 @@
 pub mod config;
 pub mod controller;
 pub mod handler;
+pub mod query;
 pub mod record;
 pub mod template;

@@ -1,0 +1,267 @@
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::contract::{Trigger, TriggerType};
+
+fn object() -> Value {
+    json!({
+        "metadata": {"name": "web", "generation": 2, "labels": {"example.com/team": "a"}},
+        "spec": {
+            "replicas": 3,
+            "ratio": 0.5,
+            "big": u64::MAX,
+            "paused": false,
+            "none": null,
+            "containers": [
+                {"name": "app", "image": "app:1", "ports": [{"port": 80}, {"port": 443}]},
+                {"name": "side", "image": "side:2"},
+            ],
+        },
+    })
+}
+
+fn old() -> Value {
+    let mut old = object();
+    old["spec"]["replicas"] = json!(2);
+    old["metadata"]["generation"] = json!(1);
+    old
+}
+
+fn ask(condition: &str) -> Result<bool, String> {
+    let trigger = Trigger {
+        kind_of: TriggerType::DependentChanged,
+        kind: Some("Pod".to_owned()),
+        namespace: None,
+        name: Some("p".to_owned()),
+    };
+    let facts = Facts { object: &object(), old: Some(&old()), trigger: Some(&trigger) };
+    let condition = Condition::compile(condition).map_err(|error| error.to_string())?;
+    condition.holds(&facts).map_err(|error| error.to_string())
+}
+
+#[test]
+fn conditions_hold_or_do_not() {
+    for (condition, expected) in [
+        ("true", true),
+        ("object.spec.replicas == 3", true),
+        ("object.spec.replicas > oldObject.spec.replicas", true),
+        ("object.spec == oldObject.spec", false),
+        ("object.spec.containers == oldObject.spec.containers", true),
+        ("object == oldObject || object.metadata.generation != oldObject.metadata.generation", true),
+        ("object.metadata == {'name': 'web', 'generation': 2, 'labels': {'example.com/team': 'a'}}", true),
+        ("has(object.spec.absent)", false),
+        ("has(object.spec.replicas) && object.spec.replicas == 3", true),
+        ("has(object.spec.containers)", true),
+        ("!has(object.absent) || object.absent.x == 1", true),
+        ("has(object.spec.absent) && object.spec.absent.x", false),
+        ("object.spec.none == null", true),
+        ("object.spec.ratio < 0.6 && object.spec.ratio < 1", true),
+        ("object.spec.big == 18446744073709551615u", true),
+        ("object.metadata.labels['example.com/team'] == 'a'", true),
+        ("'example.com/team' in object.metadata.labels", true),
+        ("object.spec.containers.size() == 2 && size(object.spec.containers[0].ports) == 2", true),
+        ("object.spec.containers.all(c, c.image.matches('^[a-z]+:[0-9]$'))", true),
+        ("object.spec.containers.exists(c, has(c.ports) && c.ports.exists(p, p.port == 443))", true),
+        ("object.spec.containers.map(c, c.name) == ['app', 'side']", true),
+        // A variable of a loop hides ours.
+        ("[{'spec': 1}].all(object, object.spec == 1) && object.spec.replicas == 3", true),
+        ("object.?spec.?absent.orValue(7) == 7", true),
+        ("optional.of(object.spec.replicas).hasValue()", true),
+        ("type(object.spec.replicas) == int && type(object) == map", true),
+        ("object.metadata.name.upperAscii().startsWith('WE')", true),
+        ("trigger.type == 'DependentChanged' && trigger.kind in ['Pod'] && trigger.namespace == null", true),
+        ("trigger.type == 'Schedule'", false),
+    ] {
+        assert_eq!(ask(condition), Ok(expected), "{condition}");
+    }
+}
+
+#[test]
+fn what_there_is_not_is_null() {
+    let facts = Facts { object: &object(), old: None, trigger: None };
+    for condition in [
+        "oldObject == null && trigger == null",
+        "oldObject == null || object.spec != oldObject.spec",
+        "trigger == null || trigger.type == 'Created'",
+    ] {
+        assert_eq!(Condition::compile(condition).unwrap().holds(&facts), Ok(true), "{condition}");
+    }
+    let error = Condition::compile("object.spec != oldObject.spec").unwrap().holds(&facts).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "condition `object.spec != oldObject.spec`: it asks for a field of null; ask `oldObject != null` first, or `has(object.spec.x)`"
+    );
+}
+
+#[test]
+fn errors_are_one_line_that_says_what_to_do() {
+    for (condition, expected) in [
+        ("object.spec ==", "line 1, column 15: mismatched input the end"),
+        ("object.spec &&\n == ]", "line 2, column 2: extraneous input '=='"),
+        ("", "line 1, column 1: mismatched input the end"),
+        ("(object", "line 1, column 8: missing ')' at the end"),
+        ("objekt.spec == 1", "there is no variable `objekt`; did you mean `object`?"),
+        ("old.spec == 1", "there is no variable `old`; did you mean `oldObject`?"),
+        ("self.spec == 1", "there is no variable `self`; there are `object`, `oldObject` and `trigger`"),
+        ("[1].all(x, y == x)", "there is no variable `y`; there are `object`, `oldObject` and `trigger`"),
+        ("nosuch(object)", "there is no function `nosuch`"),
+        ("object.spec.nosuch()", "there is no function `nosuch`"),
+        (
+            "sets.contains([1], [1])",
+            "there is no variable `sets`; there are `object`, `oldObject` and `trigger`",
+        ),
+        ("object.metadata.name.matches('(')", "`(` is no regular expression"),
+        ("object.spec.replica == 3", "there is no `replica`; ask `has(object.spec.replica)` first"),
+        ("object.absent.x == 3", "there is no `absent`; ask `has(object.absent)` first"),
+        ("object.metadata.labels['x'] == 'y'", "there is no `such key`; ask `has(object.spec.x)` first"),
+        ("object.spec.containers.all(c, c.ports != [])", "there is no `ports`; ask `has(c.ports)` first"),
+        (
+            "object.spec.replicas",
+            "the result is neither true nor false, but of type int; compare it with something",
+        ),
+        ("object.spec", "the result is neither true nor false, but of type map; compare it with something"),
+        ("object.metadata.name > 1", "`>` cannot be applied to string and int"),
+        ("object.metadata.name.x == 1", "`.` cannot be applied to string and string"),
+        ("object.spec.containers[7] == 1", "a list is shorter than the index; ask its `size()` first"),
+        ("int(object.metadata.name) == 1", "`int` cannot do anything with what it was given"),
+        ("object.metadata.name + 1 == 'x'", "`add` cannot be applied to values of these types"),
+        ("object.spec.replicas / 0 == 1", "it divides by zero"),
+        ("[1].all(a, [1].all(b, [1].all(c, [1].all(d, true))))", "it has more than 3 loops in one another"),
+    ] {
+        let shown = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(ask(condition), Err(format!("condition `{shown}`: {expected}")));
+    }
+    let error = ask(&"1+".repeat(2000)).unwrap_err();
+    assert!(error.ends_with("…`: it is longer than 2048 bytes") && error.len() < 200, "{error}");
+}
+
+#[test]
+fn no_value_of_the_object_is_in_an_error() {
+    let object = json!({"data": {"password": "hunter2", "list": ["hunter2"]}, "n": 1});
+    let facts = Facts { object: &object, old: None, trigger: None };
+    for condition in [
+        "object.data.password",
+        "object.data.password > 1",
+        "object.data.password + 1 == ''",
+        "object.data.password - 1 == ''",
+        "object.data + object.data == 1",
+        "object[object.data.password] == 1",
+        "object.data.list[object.data.password] == 1",
+        "object.n in object.data.password",
+        "object.data in object.data",
+        "int(object.data.password) == 1",
+        "{object.data: 1} == {}",
+        "{object.data.password: 1, object.data.password: 2} == {}",
+        "object.data.password.matches('(' + object.data.password)",
+        "object.data.password.substring(100) == ''",
+        "object.data.password.charAt(100) == ''",
+        "object.data.password.x == 1",
+        "object.data.password.all(x, true)",
+        "object.data.password ? true : false",
+        "!object.data.password",
+        "-object.data.password == 1",
+        "object.data.password && true",
+        "'%d'.format([object.data.password]) == ''",
+        "object.data.list.join(object.n) == ''",
+        "duration(object.data.password) == 1",
+    ] {
+        let error = match Condition::compile(condition).map(|condition| condition.holds(&facts)) {
+            Ok(Ok(_)) => panic!("`{condition}` must be an error"),
+            Ok(Err(error)) | Err(error) => error,
+        };
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn the_largest_conditions_fit_the_stack() {
+    for (text, is_fine) in [
+        (format!("{}1 == 1024", "1+".repeat(1015)), false),
+        (format!("{}true", "!".repeat(2000)), true),
+        (format!("{}true{}", "(".repeat(1000), ")".repeat(1000)), false),
+        (format!("{}1{} == 1", "[".repeat(1000), "]".repeat(1000)), false),
+        (format!("{}true", "true&&".repeat(300)), true),
+        (format!("{}true", "true?".repeat(400)), false),
+        (format!("object{} == 1", ".a".repeat(1000)), false),
+    ] {
+        assert_eq!(ask(&text) == Ok(true), is_fine, "{text}");
+    }
+}
+
+/// Not a benchmark: a bound that only a mistake of another order breaks, such as copying whole objects or making the
+/// language anew each time.
+#[test]
+fn asking_is_cheap() {
+    let mut large = object();
+    let entries = (0..2000).map(|index| (format!("key-{index}"), json!({"a": [index, "text"]})));
+    large["data"] = entries.collect();
+    let condition = Condition::compile(
+        "oldObject == null || object.metadata.generation != oldObject.metadata.generation || object.spec.replicas > 5",
+    )
+    .unwrap();
+    let facts = Facts { object: &large, old: Some(&large), trigger: None };
+    let rounds = 1000;
+    let began = Instant::now();
+    for _ in 0..rounds {
+        assert_eq!(condition.holds(black_box(&facts)), Ok(false));
+    }
+    let each = began.elapsed() / rounds;
+    println!("{each:?} each");
+    assert!(each < Duration::from_micros(500), "{each:?} each");
+}
+
+#[test]
+fn conditions_can_be_shared() {
+    fn shared<T: Send + Sync + Clone>() {}
+    shared::<Condition>();
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_does_not_panic(
+        text in "\\PC{0,40}",
+        likely in r#"(object|oldObject|trigger|\.|\[|\]|\(|\)|==|&&|\|\||!|-|"|'|x|1u|0|\.all\(|has\(|\?|:|,|\{|\}| |in|\\|b'|0x){0,12}"#,
+    ) {
+        let object = object();
+        for text in [text, likely] {
+            match Condition::compile(&text) {
+                Ok(condition) => {
+                    if let Err(error) = condition.holds(&Facts { object: &object, old: None, trigger: None }) {
+                        prop_assert_eq!(error.to_string().lines().count(), 1);
+                    }
+                }
+                Err(error) => prop_assert_eq!(error.to_string().lines().count(), 1),
+            }
+        }
+    }
+
+    /// Handing over only what is needed makes no difference.
+    #[test]
+    fn a_part_answers_as_the_whole(
+        fields in prop::collection::vec("[abc]", 1..4),
+        question in prop::sample::select(vec!["has(PATH)", "PATH == 1", "PATH == null", "PATH == {'a': 1}", "size(PATH) == 1", "PATH.all(x, x == 'a')"]),
+        value in values(),
+    ) {
+        let path = format!("object.{}", fields.join("."));
+        let question = question.replace("PATH", &path);
+        let part = Condition::compile(&question).unwrap();
+        let whole = Condition::compile(&format!("({question}) && object == object")).unwrap();
+        let facts = Facts { object: &value, old: None, trigger: None };
+        prop_assert_eq!(part.holds(&facts).ok(), whole.holds(&facts).ok(), "{}", question);
+    }
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(json!(1)), Just(json!(null)), Just(json!("a")), Just(json!(["a"]))];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop::collection::btree_map("[abc]", inner, 0..3)
+            .prop_map(|fields| Value::Object(fields.into_iter().collect()))
+    })
+}
