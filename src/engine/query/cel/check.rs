@@ -16,6 +16,9 @@ const VARIABLES: [&str; 3] = ["object", "oldObject", "trigger"];
 /// Loops in one another: each multiplies the time by the length of a list, and watches wait for conditions.
 const MAX_LOOPS: usize = 3;
 
+/// Operations in one another: each takes some of the stack of whoever asks.
+const MAX_DEPTH: usize = 32;
+
 /// What a condition asks for.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
@@ -48,7 +51,7 @@ impl Checked {
 
 /// Reads a program. The context has the functions and no variables.
 pub(super) fn check(program: &Program, context: &Context<'_, '_>) -> Result<Checked, Why> {
-    let mut walk = Walk { context, checked: Checked::default(), bound: Vec::new(), loops: 0 };
+    let mut walk = Walk { context, checked: Checked::default(), bound: Vec::new(), loops: 0, depth: 0 };
     walk.expression(program.expression())?;
     Ok(walk.checked)
 }
@@ -59,20 +62,27 @@ struct Walk<'w> {
     /// The variables of the loops around.
     bound: Vec<String>,
     loops: usize,
+    depth: usize,
 }
 
 impl Walk<'_> {
     fn expression(&mut self, expression: &IdedExpr) -> Result<(), Why> {
-        match &expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) => self.path(name, &[], true),
-            Expr::Select(select) => self.select(select),
-            Expr::Call(call) => self.call(call),
-            Expr::Comprehension(comprehension) => self.comprehension(comprehension),
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element)),
-            Expr::Map(map) => self.entries(map.entries.iter().map(|entry| &entry.expr)),
-            Expr::Struct(structure) => self.entries(structure.entries.iter().map(|entry| &entry.expr)),
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Why::TooDeep { limit: MAX_DEPTH, what: "operations" });
         }
+        match &expression.expr {
+            Expr::Unspecified | Expr::Literal(_) => {}
+            Expr::Ident(name) => self.path(name, &[], true)?,
+            Expr::Select(select) => self.select(select)?,
+            Expr::Call(call) => self.call(call)?,
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension)?,
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element))?,
+            Expr::Map(map) => self.entries(map.entries.iter().map(|entry| &entry.expr))?,
+            Expr::Struct(structure) => self.entries(structure.entries.iter().map(|entry| &entry.expr))?,
+        }
+        self.depth -= 1;
+        Ok(())
     }
 
     fn entries<'e>(&mut self, mut entries: impl Iterator<Item = &'e EntryExpr>) -> Result<(), Why> {
@@ -95,6 +105,9 @@ impl Walk<'_> {
 
     /// A variable and fields of it. `whole` says whether the value is used, not only whether it is there.
     fn path(&mut self, name: &str, fields: &[&str], whole: bool) -> Result<(), Why> {
+        if fields.len() > MAX_DEPTH {
+            return Err(Why::TooDeep { limit: MAX_DEPTH, what: "fields" });
+        }
         let name = name.trim_start_matches('.');
         let mut path = name.to_owned();
         for field in fields {
@@ -143,6 +156,9 @@ impl Walk<'_> {
         if call.func_name == "matches" {
             self.check_pattern(call)?;
         }
+        if let Some((name, fields)) = compared_with_null(call) {
+            return self.path(name, &fields, false);
+        }
         target.into_iter().chain(&call.args).try_for_each(|argument| self.expression(argument))
     }
 
@@ -186,7 +202,7 @@ impl Walk<'_> {
         self.expression(&comprehension.accu_init)?;
         self.loops += 1;
         if self.loops > MAX_LOOPS {
-            return Err(Why::TooDeep { limit: MAX_LOOPS });
+            return Err(Why::TooDeep { limit: MAX_LOOPS, what: "loops" });
         }
         let before = self.bound.len();
         self.bound.push(comprehension.accu_var.clone());
@@ -207,6 +223,23 @@ fn no_variable(name: &str) -> Why {
         None => "there are `object`, `oldObject` and `trigger`".to_owned(),
     };
     Why::NoVariable { name: name.to_owned(), hint }
+}
+
+/// `a.b.c == null`, which does not ask what is in it.
+fn compared_with_null(call: &CallExpr) -> Option<(&str, Vec<&str>)> {
+    let is_null = |side: &IdedExpr| side.expr == Expr::Literal(LiteralValue::Null);
+    match call.args.as_slice() {
+        [left, right] if ["_==_", "_!=_"].contains(&call.func_name.as_str()) => {
+            if is_null(right) {
+                names(left)
+            } else if is_null(left) {
+                names(right)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
 }
 
 /// `a.b.c` as its names.

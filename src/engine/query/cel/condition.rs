@@ -37,8 +37,11 @@ pub struct Facts<'f> {
     pub trigger: Option<&'f Trigger>,
 }
 
-/// In bytes. What is longer is not a condition that somebody wrote, and each term takes some of the stack.
+/// In bytes. What is longer is not a condition that somebody wrote, and parsing takes a stack that grows with it.
 const MAX_TEXT: usize = 2048;
+
+/// In bytes; enough for the longest text of nothing but operators or brackets. Pages that are not used cost nothing.
+const PARSER_STACK: usize = 128 << 20;
 
 /// The functions of the language. Making them takes longer than most conditions.
 static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -55,19 +58,18 @@ impl Condition {
     /// A syntax error, a variable or a function that is not there, or loops nested deeper than a watch can wait for;
     /// with line and column.
     pub fn compile(text: &str) -> Result<Self, CelError> {
-        let fail = |why| CelError::new(text, why);
-        if text.len() > MAX_TEXT {
-            return Err(fail(Why::TooLong { limit: MAX_TEXT }));
-        }
-        // The parser is generated code that has panicked on odd texts before, and what it holds is dropped with it.
-        let program = catch_unwind(|| LANGUAGE.compile(text))
-            .map_err(|_| fail(Why::Crashed))?
-            .map_err(|errors| fail(Why::syntax(&errors)))?;
-        let context = Context::with_env(Arc::clone(&LANGUAGE));
-        let checked = catch_unwind(AssertUnwindSafe(|| check::check(&program, &context)))
-            .map_err(|_| fail(Why::Crashed))?
-            .map_err(fail)?;
-        Ok(Self(Arc::new(Compiled { text: text.to_owned(), program, checked })))
+        let compile = || {
+            if text.len() > MAX_TEXT {
+                return Err(Why::TooLong { limit: MAX_TEXT });
+            }
+            let program = LANGUAGE.compile(text).map_err(|errors| Why::syntax(&errors))?;
+            let checked = check::check(&program, &Context::with_env(Arc::clone(&LANGUAGE)))?;
+            Ok(Compiled { text: text.to_owned(), program, checked })
+        };
+        // The parser is generated code that has panicked on odd texts before; what it holds is dropped with it.
+        let compiled = catch_unwind(|| stacker::grow(PARSER_STACK, compile));
+        let compiled = compiled.unwrap_or(Err(Why::Crashed)).map_err(|why| CelError::new(text, why))?;
+        Ok(Self(Arc::new(compiled)))
     }
 
     /// Whether the condition holds.

@@ -19,8 +19,8 @@ pub(super) enum Why {
     Syntax { line: isize, column: isize, message: String },
     #[error("it is longer than {limit} bytes")]
     TooLong { limit: usize },
-    #[error("it has more than {limit} loops in one another")]
-    TooDeep { limit: usize },
+    #[error("it has more than {limit} {what} in one another")]
+    TooDeep { limit: usize, what: &'static str },
     #[error("there is no variable `{name}`; {hint}")]
     NoVariable { name: String, hint: String },
     #[error("there is no function `{name}`")]
@@ -56,6 +56,10 @@ impl Why {
     pub(super) fn syntax(errors: &ParseErrors) -> Self {
         let Some(first) = errors.errors.first() else { return Self::Crashed };
         let message = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg);
+        if message.starts_with("OtherError") {
+            let (line, column) = first.pos;
+            return Self::Syntax { line, column, message: "too many brackets in one another".to_owned() };
+        }
         // The list of all tokens of the language.
         let message = message.split_once(" expecting {").map_or(message, |(message, _)| message);
         let message = message.replace("'<EOF>'", "the end").replace("<EOF>", "the end");
