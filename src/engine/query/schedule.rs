@@ -146,17 +146,15 @@ fn zone(text: &str) -> Result<(TimeZone, &str), ScheduleError> {
     let (name, fields) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     // The compiled-in rules: the same on every machine, and no file is read.
     let zones = TimeZoneDatabase::bundled();
-    match zones.get(name) {
-        Ok(zone) => Ok((zone, fields.trim_start())),
-        Err(_) => {
-            let names: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
-            let hint = match suggest::closest(name, names.iter().map(String::as_str)) {
-                Some(similar) => format!("did you mean `{similar}`?"),
-                None => "write for example `Europe/Berlin`".to_owned(),
-            };
-            Err(ScheduleError::Zone { schedule: text.to_owned(), zone: name.to_owned(), hint })
-        }
+    if let Ok(zone) = zones.get(name) {
+        return Ok((zone, fields.trim_start()));
     }
+    let names: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
+    let hint = match suggest::closest(name, names.iter().map(String::as_str)) {
+        Some(similar) => format!("did you mean `{similar}`?"),
+        None => "write for example `Europe/Berlin`".to_owned(),
+    };
+    Err(ScheduleError::Zone { schedule: text.to_owned(), zone: name.to_owned(), hint })
 }
 
 fn nickname(name: &str, text: &str) -> Result<&'static str, ScheduleError> {

@@ -13,9 +13,6 @@ use crate::suggest;
 /// The variables of every condition.
 const VARIABLES: [&str; 3] = ["object", "oldObject", "trigger"];
 
-/// Loops in one another: each multiplies the time by the length of a list, and watches wait for conditions.
-const MAX_LOOPS: usize = 3;
-
 /// Operations in one another: each takes some of the stack of whoever asks.
 const MAX_DEPTH: usize = 32;
 
@@ -24,6 +21,12 @@ const MAX_DEPTH: usize = 32;
 pub(super) struct Checked {
     /// What it needs of each variable; what it does not name is not there.
     needs: BTreeMap<String, Need>,
+    /// Loops in one another.
+    loops: u32,
+    /// The longest list that is written in it.
+    longest: usize,
+    /// Whether it makes lists of texts.
+    splits: bool,
     /// Each field that it names and how, like `replicas` and `object.spec.replicas`.
     paths: Vec<(String, String)>,
 }
@@ -43,10 +46,25 @@ impl Checked {
         self.needs.get(variable)
     }
 
+    /// At most how often the innermost loop runs, when the longest list and text of what it is asked about are these.
+    pub(super) fn steps(&self, lengths: &Lengths) -> usize {
+        let texts = if self.splits { lengths.text } else { 0 };
+        self.longest.max(lengths.list).max(texts).saturating_pow(self.loops)
+    }
+
     /// The first path in the condition that asks for this field.
     pub(super) fn path_to(&self, field: &str) -> Option<&str> {
         self.paths.iter().find(|(name, _)| name == field).map(|(_, path)| path.as_str())
     }
+}
+
+/// The longest of what a condition is asked about.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    /// Elements of a list, or fields of an object.
+    pub(super) list: usize,
+    /// Bytes.
+    pub(super) text: usize,
 }
 
 /// Reads a program. The context has the functions and no variables.
@@ -61,7 +79,7 @@ struct Walk<'w> {
     checked: Checked,
     /// The variables of the loops around.
     bound: Vec<String>,
-    loops: usize,
+    loops: u32,
     depth: usize,
 }
 
@@ -77,7 +95,10 @@ impl Walk<'_> {
             Expr::Select(select) => self.select(select)?,
             Expr::Call(call) => self.call(call)?,
             Expr::Comprehension(comprehension) => self.comprehension(comprehension)?,
-            Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element))?,
+            Expr::List(list) => {
+                self.checked.longest = self.checked.longest.max(list.elements.len());
+                list.elements.iter().try_for_each(|element| self.expression(element))?;
+            }
             Expr::Map(map) => self.entries(map.entries.iter().map(|entry| &entry.expr))?,
             Expr::Struct(structure) => self.entries(structure.entries.iter().map(|entry| &entry.expr))?,
         }
@@ -119,10 +140,7 @@ impl Walk<'_> {
         }
         if !VARIABLES.contains(&name) {
             // Else the name of a type, as in `type(x) == string`.
-            return match self.context.get_variable(name).is_some() || self.is_type(name) {
-                true => Ok(()),
-                false => Err(no_variable(name)),
-            };
+            return if self.is_type(name) { Ok(()) } else { Err(no_variable(name)) };
         }
         let mut need = self.checked.needs.entry(name.to_owned()).or_default();
         for field in fields {
@@ -153,8 +171,10 @@ impl Walk<'_> {
         if is_namespaced {
             target = None;
         }
-        if call.func_name == "matches" {
-            self.check_pattern(call)?;
+        match call.func_name.as_str() {
+            "matches" => self.check_pattern(call)?,
+            "split" => self.checked.splits = true,
+            _ => {}
         }
         if let Some((name, fields)) = compared_with_null(call) {
             return self.path(name, &fields, false);
@@ -181,7 +201,7 @@ impl Walk<'_> {
         else {
             return Ok(());
         };
-        let empty = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String("".to_owned().into())) };
+        let empty = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(String::new().into())) };
         let literal = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(pattern.clone())) };
         let probe = CallExpr {
             func_name: call.func_name.clone(),
@@ -201,9 +221,7 @@ impl Walk<'_> {
         self.expression(&comprehension.iter_range)?;
         self.expression(&comprehension.accu_init)?;
         self.loops += 1;
-        if self.loops > MAX_LOOPS {
-            return Err(Why::TooDeep { limit: MAX_LOOPS, what: "loops" });
-        }
+        self.checked.loops = self.checked.loops.max(self.loops);
         let before = self.bound.len();
         self.bound.push(comprehension.accu_var.clone());
         self.bound.push(comprehension.iter_var.clone());

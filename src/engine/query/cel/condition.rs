@@ -10,7 +10,7 @@ use cel::{Context, Env, Program, common::types::CelBool, extensions};
 use serde_json::{Value, json};
 
 use super::{
-    check::{self, Checked},
+    check::{self, Checked, Lengths},
     error::{CelError, Why},
     value::to_cel,
 };
@@ -43,6 +43,9 @@ const MAX_TEXT: usize = 2048;
 /// In bytes; enough for the longest text of nothing but operators or brackets. Pages that are not used cost nothing.
 const PARSER_STACK: usize = 128 << 20;
 
+/// How often the innermost loop may run, a microsecond or so each: a watch waits for the answer, and others write its lists.
+const MAX_STEPS: usize = 100_000;
+
 /// The functions of the language. Making them takes longer than most conditions.
 static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
@@ -55,8 +58,8 @@ impl Condition {
     /// Compiles a condition.
     ///
     /// # Errors
-    /// A syntax error, a variable or a function that is not there, or loops nested deeper than a watch can wait for;
-    /// with line and column.
+    /// A syntax error, with line and column; a variable or a function that is not there; more nesting than the stack of
+    /// those who ask can bear.
     pub fn compile(text: &str) -> Result<Self, CelError> {
         let compile = || {
             if text.len() > MAX_TEXT {
@@ -75,18 +78,23 @@ impl Condition {
     /// Whether the condition holds.
     ///
     /// # Errors
-    /// Where a field is missing, the types do not fit, or the result is neither true nor false. No value of the object
-    /// is in the message.
+    /// Where a field is missing, the types do not fit, loops in one another meet lists too long for that, or the result is
+    /// neither true nor false. No value of the object is in the message.
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, CelError> {
         let Compiled { text, program, checked } = self.0.as_ref();
         let trigger = facts.trigger.map(trigger_value);
         let mut context = Context::with_env(Arc::clone(&LANGUAGE));
+        let mut lengths = Lengths::default();
         let variables =
             [("object", Some(facts.object)), ("oldObject", facts.old), ("trigger", trigger.as_ref())];
         for (name, value) in variables {
             if let Some(needed) = checked.needed(name) {
-                context.add_variable_as_val(name, to_cel(value.unwrap_or(&Value::Null), needed));
+                let value = to_cel(value.unwrap_or(&Value::Null), needed, &mut lengths);
+                context.add_variable_as_val(name, value);
             }
+        }
+        if checked.steps(&lengths) > MAX_STEPS {
+            return Err(CelError::new(text, Why::TooLarge { limit: MAX_STEPS }));
         }
         // An evaluation changes nothing that outlives it.
         let answer = catch_unwind(AssertUnwindSafe(|| {

@@ -21,6 +21,8 @@ pub(super) enum Why {
     TooLong { limit: usize },
     #[error("it has more than {limit} {what} in one another")]
     TooDeep { limit: usize, what: &'static str },
+    #[error("its loops would take more than {limit} steps on lists of this length; put fewer in one another")]
+    TooLarge { limit: usize },
     #[error("there is no variable `{name}`; {hint}")]
     NoVariable { name: String, hint: String },
     #[error("there is no function `{name}`")]

@@ -8,35 +8,44 @@ use cel::common::{
 };
 use serde_json::{Number, Value};
 
-use super::check::Need;
+use super::check::{Lengths, Need};
 
-/// As much of a value as is needed. Texts are borrowed.
-pub(super) fn to_cel<'v>(value: &'v Value, need: &Need) -> Box<dyn Val + 'v> {
+/// As much of a value as is needed, noting how long its longest parts are. Texts are borrowed.
+pub(super) fn to_cel<'v>(value: &'v Value, need: &Need, lengths: &mut Lengths) -> Box<dyn Val + 'v> {
     match value {
-        _ if need.whole => whole(value),
+        _ if need.whole => whole(value, lengths),
         Value::Object(fields) => {
             let needed = need.fields.iter().filter_map(|(name, need)| {
                 let (name, value) = fields.get_key_value(name)?;
-                Some((key(name), to_cel(value, need)))
+                Some((key(name), to_cel(value, need, lengths)))
             });
             Box::new(CelMap::from(needed.collect::<HashMap<_, _>>()))
         }
         // Only its type matters: it is there, or has no fields.
         Value::Array(_) => Box::new(CelList::from(Vec::new())),
-        _ => whole(value),
+        _ => whole(value, lengths),
     }
 }
 
-fn whole(value: &Value) -> Box<dyn Val + '_> {
+fn whole<'v>(value: &'v Value, lengths: &mut Lengths) -> Box<dyn Val + 'v> {
     match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(boolean) => Box::new(CelBool::from(*boolean)),
         Value::Number(number) => self::number(number),
-        Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Array(elements) => Box::new(CelList::from(elements.iter().map(whole).collect::<Vec<_>>())),
+        Value::String(text) => {
+            lengths.text = lengths.text.max(text.len());
+            Box::new(CelString::from(text.as_str()))
+        }
+        Value::Array(elements) => {
+            lengths.list = lengths.list.max(elements.len());
+            let elements: Vec<_> = elements.iter().map(|element| whole(element, lengths)).collect();
+            Box::new(CelList::from(elements))
+        }
         Value::Object(fields) => {
-            let entries = fields.iter().map(|(name, value)| (key(name), whole(value)));
-            Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
+            lengths.list = lengths.list.max(fields.len());
+            let entries: HashMap<_, _> =
+                fields.iter().map(|(name, value)| (key(name), whole(value, lengths))).collect();
+            Box::new(CelMap::from(entries))
         }
     }
 }

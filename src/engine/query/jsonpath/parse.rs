@@ -290,13 +290,11 @@ impl Parser<'_> {
             self.at += 1;
         }
         let word: String = self.chars[from..self.at].iter().collect();
-        match serde_json::from_str::<Value>(&word) {
-            Ok(value) => Ok(Operand::Literal(value)),
-            Err(_) => {
-                self.at = from;
-                self.expected("`@`, a text in quotes, a number, `true`, `false` or `null`")
-            }
+        if let Ok(value) = serde_json::from_str(&word) {
+            return Ok(Operand::Literal(value));
         }
+        self.at = from;
+        self.expected("`@`, a text in quotes, a number, `true`, `false` or `null`")
     }
 
     fn peek(&self) -> Option<char> {
