@@ -58,6 +58,8 @@ fn conditions_hold_or_do_not() {
         ("has(object.spec.absent)", false),
         ("has(object.spec.replicas) && object.spec.replicas == 3", true),
         ("has(object.spec.containers)", true),
+        // What was used whole stays whole.
+        ("size(object.spec.containers) == 2 && has(object.spec.containers)", true),
         ("!has(object.absent) || object.absent.x == 1", true),
         ("has(object.spec.absent) && object.spec.absent.x", false),
         ("object.spec.none == null", true),
