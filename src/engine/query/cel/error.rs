@@ -1,0 +1,128 @@
+//! What can be wrong with a condition, in one line and without the values that it was asked about.
+
+use cel::{ExecutionError, ParseErrors};
+
+use super::check::Checked;
+
+/// A condition that does not compile, or has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("condition `{condition}`: {why}")]
+pub struct CelError {
+    condition: String,
+    why: Why,
+}
+
+/// The part after the condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Why {
+    #[error("line {line}, column {column}: {message}")]
+    Syntax { line: isize, column: isize, message: String },
+    #[error("it is longer than {limit} bytes")]
+    TooLong { limit: usize },
+    #[error("it has more than {limit} {what} in one another")]
+    TooDeep { limit: usize, what: &'static str },
+    #[error("its loops would take more than {limit} steps on lists of this length; put fewer in one another")]
+    TooLarge { limit: usize },
+    #[error("there is no variable `{name}`; {hint}")]
+    NoVariable { name: String, hint: String },
+    #[error("there is no function `{name}`")]
+    NoFunction { name: String },
+    #[error("`{pattern}` is no regular expression")]
+    NoPattern { pattern: String },
+    #[error("the result is neither true nor false, but of type {found}; compare it with something")]
+    NotBoolean { found: String },
+    #[error("there is no `{field}`; ask `has({path})` first")]
+    NoField { field: String, path: String },
+    #[error("it asks for a field of null; ask `oldObject != null` first, or `has(object.spec.x)`")]
+    FieldOfNull,
+    #[error("{0}")]
+    Evaluation(String),
+    #[error("the CEL library broke on it; write it in another way")]
+    Crashed,
+}
+
+impl CelError {
+    pub(super) fn new(condition: &str, why: Why) -> Self {
+        const SHOWN: usize = 100;
+        let mut shown = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
+            shown.truncate(end);
+            shown.push('…');
+        }
+        Self { condition: shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""), why }
+    }
+}
+
+impl Why {
+    /// The first one: those after it are mostly its consequences.
+    pub(super) fn syntax(errors: &ParseErrors) -> Self {
+        let Some(first) = errors.errors.first() else { return Self::Crashed };
+        let message = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg);
+        if message.starts_with("OtherError") {
+            let (line, column) = first.pos;
+            return Self::Syntax { line, column, message: "too many brackets in one another".to_owned() };
+        }
+        // The list of all tokens of the language.
+        let message = message.split_once(" expecting {").map_or(message, |(message, _)| message);
+        let message = message.replace("'<EOF>'", "the end").replace("<EOF>", "the end");
+        Self::Syntax {
+            line: first.pos.0,
+            column: first.pos.1,
+            message: message.escape_debug().to_string().replace("\\'", "'"),
+        }
+    }
+
+    /// The library's own messages print the values; these do not, as the object may be a Secret.
+    pub(super) fn evaluation(error: &ExecutionError, checked: &Checked) -> Self {
+        let text = |text: &str| Self::Evaluation(text.to_owned());
+        match error {
+            ExecutionError::NoSuchKey(field) => {
+                let path = checked.path_to(field).unwrap_or("object.spec.x").to_owned();
+                // A key that is not written in the condition was computed, perhaps from values.
+                let field =
+                    if checked.path_to(field).is_some() { field.to_string() } else { "such key".to_owned() };
+                Self::NoField { field, path }
+            }
+            ExecutionError::NoSuchOverload(overload) => {
+                let types = overload.argument_types();
+                match (operator(overload.function()), types) {
+                    (".", [null, ..]) if null == "null_type" => Self::FieldOfNull,
+                    (name, [one]) => Self::Evaluation(format!("`{name}` cannot be applied to {one}")),
+                    (name, types) => {
+                        Self::Evaluation(format!("`{name}` cannot be applied to {}", types.join(" and ")))
+                    }
+                }
+            }
+            ExecutionError::UndeclaredReference(name) => {
+                Self::Evaluation(format!("there is no variable or function `{name}`"))
+            }
+            ExecutionError::FunctionError { function, .. } => {
+                Self::Evaluation(format!("`{function}` cannot do anything with what it was given"))
+            }
+            ExecutionError::UnsupportedBinaryOperator(name, ..) => {
+                Self::Evaluation(format!("`{name}` cannot be applied to values of these types"))
+            }
+            ExecutionError::ValuesNotComparable(..) => text("it compares values of different types"),
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+                text("it divides by zero")
+            }
+            ExecutionError::Overflow(..) => text("a number becomes too large"),
+            ExecutionError::IndexOutOfBounds(_) => {
+                text("a list is shorter than the index; ask its `size()` first")
+            }
+            ExecutionError::UnexpectedType { want, got } => {
+                Self::Evaluation(format!("a value is of type {got}, where {want} is needed"))
+            }
+            ExecutionError::InvalidArgumentCount { expected, actual } => {
+                Self::Evaluation(format!("a function takes {expected} arguments, not {actual}"))
+            }
+            _ => text("it cannot be evaluated: a value is of the wrong type"),
+        }
+    }
+}
+
+/// How an operator is written; the library knows it as `_>_`.
+fn operator(name: &str) -> &str {
+    let trimmed = name.trim_matches('_').trim_start_matches('@');
+    if name == trimmed || trimmed.is_empty() { name } else { trimmed }
+}
