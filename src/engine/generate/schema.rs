@@ -41,11 +41,10 @@ impl<'a> Reader<'a> {
         }
         let (Some(fields), Some(schema)) = (fields(schema), schema.as_object()) else { return };
         let title = title(name, path);
-        match self.sections.iter_mut().find(|section| section.title == title) {
-            Some(section) => section.paths.push(path.to_owned()),
-            None => {
-                self.sections.push(Section { title: title.clone(), schema, paths: vec![path.to_owned()] })
-            }
+        if let Some(section) = self.sections.iter_mut().find(|section| section.title == title) {
+            section.paths.push(path.to_owned());
+        } else {
+            self.sections.push(Section { title: title.clone(), schema, paths: vec![path.to_owned()] });
         }
         if self.open.contains(&title) {
             return;
@@ -59,27 +58,19 @@ impl<'a> Reader<'a> {
     }
 
     fn print(&self, section: &Section<'_>) -> String {
-        let mut text = format!("\n## {}\n\n", section.title);
+        let Section { title, schema, paths } = section;
         let paths: Vec<String> =
-            section.paths.iter().filter(|path| !path.is_empty()).map(|path| markdown::code(path)).collect();
-        if !paths.is_empty() {
-            text += &format!("At {}.\n\n", paths.join(", "));
-        }
-        if let Some(description) = section.schema.get("description").and_then(Value::as_str) {
-            text += &format!("{}\n\n", description.trim());
-        }
-        let required: Vec<&str> = section
-            .schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let fields = section.schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            paths.iter().filter(|path| !path.is_empty()).map(|path| markdown::code(path)).collect();
+        let places = if paths.is_empty() { String::new() } else { format!("At {}.\n\n", paths.join(", ")) };
+        let description = schema.get("description").and_then(Value::as_str);
+        let description = description.map(|text| format!("{}\n\n", text.trim())).unwrap_or_default();
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
+        let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
         let rows: Vec<Vec<String>> =
-            fields.map(|(name, schema)| self.row(name, schema, required.contains(&name.as_str()))).collect();
-        text + &markdown::table(&["field", "type", "default", "meaning"], &rows)
+            fields.map(|(name, schema)| self.row(name, schema, is_required(name))).collect();
+        let table = markdown::table(&["field", "type", "default", "meaning"], &rows);
+        format!("\n## {title}\n\n{places}{description}{table}")
     }
 
     fn row(&self, name: &str, schema: &Value, is_required: bool) -> Vec<String> {

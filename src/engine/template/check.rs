@@ -153,14 +153,14 @@ impl Use {
     }
 }
 
-/// `{{path}}` and `{{helper …}}` print what our helper for texts makes of their value.
+/// `{{path}}` and `{{helper …}}` print what our helper for texts makes of their value. A helper that needs arguments is
+/// never called without: `{{title}}` is the title of what `each` is at.
 fn expression(expression: &mut HelperTemplate) -> Result<(), Mistake> {
-    let is_path = expression.params.is_empty()
-        && expression.hash.is_empty()
-        && match &expression.name {
-            Parameter::Path(_) => expression.name.as_name().is_none_or(|name| helpers::find(name).is_none()),
-            _ => false,
-        };
+    let is_bare = expression.params.is_empty() && expression.hash.is_empty();
+    let is_call = |name| helpers::find(name).is_some_and(|helper| helper.arity().contains(&0));
+    let is_path = is_bare
+        && matches!(expression.name, Parameter::Path(_))
+        && !expression.name.as_name().is_some_and(is_call);
     let print = Parameter::Name(PRINT.to_owned());
     let name = std::mem::replace(&mut expression.name, print);
     let value = if is_path {

@@ -71,6 +71,15 @@ fn lists_and_maps_are_printed_as_json() {
 }
 
 #[test]
+fn keys_may_have_the_names_of_helpers() {
+    assert_eq!(
+        render("{{#with (dict \"title\" \"T\" \"first\" 1)}}{{title}}{{first}}{{/with}}").unwrap(),
+        "T1"
+    );
+    assert_eq!(render("{{toJson values}}{{toJson (dict)}}{{list}}").unwrap(), "null{}[]");
+}
+
+#[test]
 fn nothing_is_escaped() {
     assert_eq!(render("{{default object.spec.absent \"<a> & 'b'\"}}").unwrap(), "<a> & 'b'");
 }
@@ -102,7 +111,7 @@ fn mistakes_are_found_in_branches_that_are_not_rendered() {
         ("{{quot object}}", "there is no helper `quot`; did you mean `quote`?"),
         ("{{quote (nosuch 1)}}", "there is no helper `nosuch`"),
         ("{{quote 1 2}}", "`quote` is given 2 arguments, expected `quote value`"),
-        ("{{quote}}", "`quote` is given 0 arguments, expected `quote value`"),
+        ("{{quote (lower)}}", "`lower` is given 0 arguments, expected `lower text`"),
         ("{{#eq 1 1}}{{/eq}}", "`eq` is not a block; write `{{#if (eq …)}}`"),
         ("{{if 1}}", "`if` is a block; write `{{#if …}}…{{/if}}`"),
         ("{{dict a=1}}", "`dict` takes no arguments by name"),

@@ -1,11 +1,14 @@
 //! Helpers for lists and maps. A path that is missing counts as an empty list or map.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{
     helper::Helper,
     values::{as_text, brief, items, map, same, text},
 };
+use crate::digest;
 
 pub(super) const HELPERS: &[Helper] = &[
     Helper::new(
@@ -23,12 +26,10 @@ pub(super) const HELPERS: &[Helper] = &[
         "collection key [fallback]",
         "The value of a key of a map, or of an index of a list. Without a fallback a missing one is an error.",
         ["{{lookup object.spec.labels \"app\"}} {{lookup object.spec.ports 1}}", "web 443"],
-        |args| match child(args[0], &as_text(args[1])) {
-            Some(found) => Ok(found.clone()),
-            None => {
-                let missing = || format!("there is no `{}`", as_text(args[1]));
-                args.get(2).map(|fallback| (*fallback).clone()).ok_or_else(missing)
-            }
+        |args| {
+            let key = as_text(args[1]);
+            let found = child(args[0], &key).or(args.get(2).copied());
+            found.cloned().ok_or_else(|| format!("there is no `{key}`"))
         },
     ),
     Helper::new(
@@ -119,21 +120,21 @@ pub(super) const HELPERS: &[Helper] = &[
         "map? key",
         "Whether the map has the key, whatever its value.",
         ["{{hasKey object.spec.labels \"tier\"}}", "true"],
-        |args| Ok(map(args[0])?.contains_key(&as_text(args[1])).into()),
+        |args| Ok(map(args[0])?.is_some_and(|map| map.contains_key(&as_text(args[1]))).into()),
     ),
     Helper::new(
         "keys",
         "map?",
         "The keys, in the order of the map.",
         ["{{join \" \" (keys object.spec.labels)}}", "tier app"],
-        |args| Ok(map(args[0])?.keys().map(text).collect()),
+        |args| Ok(map(args[0])?.into_iter().flat_map(Map::keys).map(text).collect()),
     ),
     Helper::new(
         "values",
         "map?",
         "The values, in the order of the map.",
         ["{{join \" \" (values object.spec.labels)}}", "front web"],
-        |args| Ok(map(args[0])?.into_iter().map(|(_, value)| value).collect()),
+        |args| Ok(map(args[0])?.into_iter().flat_map(Map::values).cloned().collect()),
     ),
     Helper::new(
         "merge",
@@ -210,14 +211,10 @@ fn find(args: &[&Value]) -> Result<Value, String> {
     }
 }
 
+/// Lists come from objects that anybody may have written: comparing each item with each would take for ever.
 fn unique(items: &[Value]) -> Value {
-    let mut unique: Vec<Value> = Vec::new();
-    for item in items {
-        if !unique.iter().any(|known| same(known, item)) {
-            unique.push(item.clone());
-        }
-    }
-    unique.into()
+    let mut known = BTreeSet::new();
+    items.iter().filter(|item| known.insert(digest::of_json(item))).cloned().collect()
 }
 
 fn dict(args: &[&Value]) -> Result<Value, String> {
@@ -232,19 +229,19 @@ fn dict(args: &[&Value]) -> Result<Value, String> {
 fn merge(args: &[&Value], last_wins: bool) -> Result<Value, String> {
     let mut merged = Map::new();
     for next in args {
-        put(&mut merged, map(next)?, last_wins);
+        map(next)?.into_iter().for_each(|next| put(&mut merged, next, last_wins));
     }
     Ok(merged.into())
 }
 
-fn put(merged: &mut Map<String, Value>, next: Map<String, Value>, last_wins: bool) {
+fn put(merged: &mut Map<String, Value>, next: &Map<String, Value>, last_wins: bool) {
     for (key, value) in next {
-        match (merged.get_mut(&key), value) {
+        match (merged.get_mut(key), value) {
             (Some(Value::Object(merged)), Value::Object(next)) => put(merged, next, last_wins),
-            (Some(known), value) if last_wins => *known = value,
+            (Some(known), value) if last_wins => *known = value.clone(),
             (Some(_), _) => {}
             (None, value) => {
-                merged.insert(key, value);
+                merged.insert(key.clone(), value.clone());
             }
         }
     }
@@ -252,5 +249,6 @@ fn put(merged: &mut Map<String, Value>, next: Map<String, Value>, last_wins: boo
 
 fn filter(args: &[&Value], keep: bool) -> Result<Value, String> {
     let keys: Vec<String> = args.iter().skip(1).map(|key| as_text(key)).collect();
-    Ok(map(args[0])?.into_iter().filter(|(key, _)| keys.contains(key) == keep).collect::<Map<_, _>>().into())
+    let entries = map(args[0])?.into_iter().flatten().filter(|(key, _)| keys.contains(key) == keep);
+    Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into())
 }

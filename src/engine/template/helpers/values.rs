@@ -57,11 +57,11 @@ pub(super) fn items(value: &Value) -> Result<&[Value], String> {
     }
 }
 
-/// A map; `null` is an empty one.
-pub(super) fn map(value: &Value) -> Result<Map<String, Value>, String> {
+/// A map; none for `null`.
+pub(super) fn map(value: &Value) -> Result<Option<&Map<String, Value>>, String> {
     match value {
-        Value::Null => Ok(Map::new()),
-        Value::Object(map) => Ok(map.clone()),
+        Value::Null => Ok(None),
+        Value::Object(map) => Ok(Some(map)),
         other => Err(format!("{} is not a map", brief(other))),
     }
 }
