@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod controller;
+pub mod generate;
 pub mod handler;
 pub mod query;
 pub mod record;

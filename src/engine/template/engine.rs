@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc};
 
 use handlebars::{Handlebars, RenderErrorReason, no_escape};
 
-use super::helpers;
+use super::{
+    check::{self, Mistake},
+    helpers,
+    output::Output,
+};
 use crate::contract::State;
 
 /// A compiled template. Cheap to clone.
@@ -29,7 +33,7 @@ impl Template {
     /// Compiles a template. `name` is for messages.
     ///
     /// # Errors
-    /// A syntax error, with line and column.
+    /// A syntax error, or a helper or partial that does not exist, with line and column.
     pub fn compile(name: &str, text: &str) -> Result<Self, TemplateError> {
         let mut registry = Handlebars::new();
         // A misspelt path is an error, not an empty place in a manifest.
@@ -37,31 +41,40 @@ impl Template {
         // The output is YAML, not HTML.
         registry.register_escape_fn(no_escape);
         helpers::register(&mut registry);
-        registry.register_template_string(ONLY, text).map_err(|error| TemplateError {
+        let refuse = |Mistake { line, column, message }| TemplateError {
             name: name.to_owned(),
-            place: place(error.pos().map(|(line, _)| line), error.pos().map(|(_, column)| column)),
-            message: first_line(&error.reason().to_string()),
+            place: place(line, column),
+            message,
+        };
+        let mut parsed = handlebars::Template::compile_with_name(text, ONLY.to_owned()).map_err(|error| {
+            let (line, column) = error.pos().unzip();
+            refuse(Mistake { line, column, message: first_line(&error.reason().to_string()) })
         })?;
+        check::prepare(&mut parsed).map_err(refuse)?;
+        registry.register_template(ONLY, parsed);
         Ok(Self { registry: Arc::new(registry), name: name.to_owned() })
     }
 
     /// Renders the template with a state as its context.
     ///
     /// # Errors
-    /// When a path is missing or a helper refuses, with line and column.
+    /// When a path is missing, a helper refuses, or the output is larger than 16 MiB, with line and column.
     pub fn render(&self, state: &State) -> Result<String, TemplateError> {
-        self.registry.render(ONLY, state).map_err(|error| TemplateError {
+        let mut output = Output::default();
+        let rendered = self.registry.render_to_write(ONLY, state, &mut output);
+        rendered.map_err(|error| TemplateError {
             name: self.name.clone(),
             place: place(error.line_no, error.column_no),
             message: match error.reason() {
+                _ if output.is_full => "the output is larger than 16 MiB".to_owned(),
                 RenderErrorReason::MissingVariable(Some(path)) => {
                     format!("`{path}` is missing; write `{{{{default {path} \"…\"}}}}` where it is optional")
                 }
                 RenderErrorReason::MissingVariable(None) => "a value is missing".to_owned(),
-                RenderErrorReason::HelperNotFound(helper) => format!("there is no helper `{helper}`"),
                 other => first_line(&other.to_string()),
             },
-        })
+        })?;
+        Ok(output.into_text())
     }
 }
 
@@ -89,42 +102,5 @@ fn first_line(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn render(text: &str) -> Result<String, TemplateError> {
-        let state = State {
-            object: json!({"metadata": {"name": "web"}, "spec": {"image": {"tag": "1"}, "ports": [80, 443]}}),
-            ..State::default()
-        };
-        Template::compile("t", text)?.render(&state)
-    }
-
-    #[test]
-    fn paths_loops_and_conditions_work() {
-        let text = "{{object.metadata.name}}:{{#each object.spec.ports}} {{this}}{{/each}}{{#if object.spec.absent}} no{{/if}}";
-        assert_eq!(render(text).unwrap(), "web: 80 443");
-    }
-
-    #[test]
-    fn nothing_is_escaped() {
-        assert_eq!(render("{{default object.spec.absent \"<a> & 'b'\"}}").unwrap(), "<a> & 'b'");
-    }
-
-    #[test]
-    fn a_missing_path_is_an_error_with_a_place() {
-        let error = render("a\n  {{object.spec.imag.tag}}").unwrap_err().to_string();
-        assert!(error.starts_with("template `t`, line 2, column "), "{error}");
-        assert!(error.contains("`object.spec.imag.tag` is missing"), "{error}");
-    }
-
-    #[test]
-    fn errors_are_one_line() {
-        for text in ["{{#if a}}", "{{nosuch 1}}", "{{toYaml}}", "{{"] {
-            let error = render(text).unwrap_err().to_string();
-            assert_eq!(error.lines().count(), 1, "{error}");
-        }
-    }
-}
+#[path = "engine_tests.rs"]
+mod tests;
