@@ -5,6 +5,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
+/// The signal that asks to read the configuration again.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Installs the handler for SIGHUP.
+    ///
+    /// # Errors
+    /// When the kernel refuses, which it does not in practice.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// The signals that end the program, installed once at start.
 #[derive(Debug)]
 pub struct Signals {

@@ -43,6 +43,8 @@ pub struct Written {
     pub object: Value,
     /// What tells its later changes apart.
     pub print: Fingerprint,
+    /// The versions that it went through on the way, all made by us.
+    pub passed: Vec<String>,
 }
 
 /// What a caller can do about a refused write.
@@ -145,8 +147,9 @@ impl Writer {
         // We patched this object before. Now that we state all of it, what we leave out has to go.
         let folded = serde_json::json!({"metadata": {"resourceVersion": written.resource_version(), "managedFields": entries}});
         let as_ours = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        self.patch(served, "patch", &key, &as_ours, Patch::Merge(&folded), Part::Main).await?;
-        Ok(seen(served, apply().await?))
+        let between = self.patch(served, "patch", &key, &as_ours, Patch::Merge(&folded), Part::Main).await?;
+        let passed = [written.resource_version(), between.resource_version()].into_iter().flatten().collect();
+        Ok(Written { passed, ..seen(served, apply().await?) })
     }
 
     /// JSON merge patch. With a `metadata.resourceVersion` in it, only that version is changed.
@@ -216,5 +219,5 @@ impl Writer {
 
 fn seen(served: &Served, object: DynamicObject) -> Written {
     let print = Fingerprint::of(&object.metadata);
-    Written { object: to_json(&served.gvk, object), print }
+    Written { object: to_json(&served.gvk, object), print, passed: Vec::new() }
 }

@@ -7,9 +7,8 @@ use helmfile_operator::object::Gvk;
 
 use crate::support::{
     control_plane::shared,
-    operator::Operator,
     processes,
-    scene::{HELLO_CRD, SOON, Scene, config_map, hello},
+    scene::{HELLO_CRD, SOON, Scene, config_map, find, hello},
 };
 
 const GOOD: &str = "echo 'status: {ok: true}'";
@@ -157,36 +156,63 @@ async fn an_object_that_is_deleted_while_its_handler_runs_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn conditions_that_are_one_list_for_all_are_not_taken_from_others() {
+async fn conditions_that_are_one_list_for_all_are_merged_into_it() {
     let scene = Scene::new(shared().await, "atomic").await;
     // The same kind under another name, whose conditions have no map key: a list that one writer owns as a whole.
     let crd = HELLO_CRD.replace("hello", "plain").replace("Hello", "Plain");
     let crd = crd.lines().filter(|line| !line.contains("x-kubernetes-list")).collect::<Vec<_>>().join("\n");
-    scene.write("plain.yaml", &crd, 0o644);
-    scene.hook("hook.sh", "echo 'status: {conditions: [{type: Ours, status: \"True\"}]}'");
-    let config = scene.write(
-        "plain-config.yaml",
-        "crds: [plain.yaml]\nresources:\n- {group: test.example.com, version: v1, kind: Plain, reconciler: {exec: {command: ./hook.sh}}}\n",
-        0o644,
-    );
-    let plane = scene.plane;
+    scene.write("crd.yaml", &crd, 0o644);
+    scene.hook("hook.sh", "cat said");
+    let say = |conditions: &str| {
+        scene.write("said", &format!("status: {{step: 1, conditions: [{conditions}]}}"), 0o644);
+    };
     let plain = Gvk::new("test.example.com", "v1", "Plain");
-    plane
-        .kubectl(&["apply", "--server-side", "-f", scene.folder().join("plain.yaml").to_str().unwrap()])
+    say("{type: Ours, status: 'True'}");
+    let entry = "- {group: test.example.com, version: v1, kind: Plain, condition: Reconciled, reconciler: {exec: {command: ./hook.sh}}}\n";
+    let mut operator = scene.start(entry);
+    let crds = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    scene
+        .until_in_cluster(&crds, "plains.test.example.com", "established", |crd| {
+            crd.to_string().contains("\"Established\"")
+        })
         .await;
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "crd/plains.test.example.com", "--timeout=30s"])
-        .await;
+    operator.wait_for_log("watching").await;
     scene
         .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Plain", "metadata": {"name": "p"}}))
         .await;
-    let theirs = json!([{"type": "Theirs", "status": "True"}]);
-    let patch = json!({"status": {"conditions": theirs}}).to_string();
-    let args =
-        ["patch", "plain", "p", "-n", &scene.namespace, "--subresource=status", "--type=merge", "-p", &patch];
-    plane.kubectl(&args).await;
-    let args = ["run", "-f", config.to_str().unwrap(), "-n", &scene.namespace];
-    let mut operator = Operator::start(plane, &args, &[]);
-    operator.wait_for_log("conflict with").await;
-    assert_eq!(scene.get(&plain, "p").await["status"]["conditions"], theirs);
+    let theirs = |status: &str| json!({"type": "Theirs", "status": status});
+    let write_theirs = async |list: Value| {
+        let patch = json!({"status": {"conditions": list}}).to_string();
+        let args = [
+            "patch",
+            "plain",
+            "p",
+            "-n",
+            &scene.namespace,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        scene.plane.kubectl(&args).await;
+    };
+    let until = async |expected: Value| {
+        scene.until(&plain, "p", "conditions", |object| object["status"]["conditions"] == expected).await;
+    };
+    let ours = json!({"type": "Ours", "status": "True"});
+    until(json!([ours])).await;
+    write_theirs(json!([theirs("True"), ours])).await;
+    say("{type: Ours, status: 'False'}");
+    scene.touch(&plain, "p").await;
+    until(json!([theirs("True"), {"type": "Ours", "status": "False"}])).await;
+    write_theirs(json!([theirs("False"), {"type": "Ours", "status": "False"}])).await;
+    say("{type: New, status: 'True'}");
+    scene.touch(&plain, "p").await;
+    until(json!([theirs("False"), {"type": "New", "status": "True"}])).await;
+    assert_eq!(scene.get(&plain, "p").await["status"]["step"], 1);
+    // What the engine says itself is one among them too.
+    scene.write("said", "nonsense: 1", 0o644);
+    scene.touch(&plain, "p").await;
+    scene.condition_of(&plain, "p", "Reconciled", "False").await;
+    assert_eq!(find(&scene.get(&plain, "p").await, "Theirs"), &theirs("False"));
 }

@@ -7,9 +7,12 @@ mod support;
 
 mod bad_handlers;
 mod bad_helmfiles;
+mod choices;
 mod control_plane;
 mod delivery;
 mod diff_plugin;
 mod engine;
+mod finalizers;
 mod install;
+mod observers;
 mod outage;

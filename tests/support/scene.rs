@@ -57,8 +57,25 @@ impl<'a> Scene<'a> {
 
     /// Starts an operator on entries of config.yaml (each indented by nothing); it works in this namespace only.
     pub fn start(&self, entries: &str) -> Operator {
-        let config = self.write("config.yaml", &format!("crds: [crd.yaml]\nresources:\n{entries}"), 0o644);
-        Operator::start(self.plane, &["run", "-f", config.to_str().unwrap(), "-n", &self.namespace], &[])
+        self.start_with(entries, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(&self, entries: &str, args: &[&str]) -> Operator {
+        let config = self.configure(entries);
+        let base = ["run", "-f", config.to_str().unwrap(), "-n", &self.namespace];
+        Operator::start(self.plane, &[&base, args].concat(), &[])
+    }
+
+    /// The same, but in all namespaces.
+    pub fn start_everywhere(&self, entries: &str) -> Operator {
+        let config = self.configure(entries);
+        Operator::start(self.plane, &["run", "-f", config.to_str().unwrap()], &[])
+    }
+
+    /// Writes config.yaml with these entries, in one step.
+    pub fn configure(&self, entries: &str) -> PathBuf {
+        self.write("config.yaml", &format!("crds: [crd.yaml]\nresources:\n{entries}"), 0o644)
     }
 
     /// An operator with one entry for `Hello` that runs `./hook.sh`, may make `ConfigMaps`, and keeps the condition
@@ -92,22 +109,70 @@ impl<'a> Scene<'a> {
 
     /// Waits for the operator to have registered `Hello`, then makes one.
     pub async fn hello(&self, name: &str, spec: Value) -> Value {
-        let crds: Api<DynamicObject> = Api::all_with(
-            self.plane.client().await,
-            &ApiResource::from_gvk(&GroupVersionKind::gvk(
-                "apiextensions.k8s.io",
-                "v1",
-                "CustomResourceDefinition",
-            )),
-        );
-        wait_until("the CRD to be established", SOON, async || {
-            let crd = crds.get_opt("hellos.test.example.com").await.map_err(|error| error.to_string())?;
-            let text = serde_json::to_string(&crd).unwrap();
-            if text.contains("\"Established\"") { Ok(()) } else { Err(text) }
-        })
-        .await;
+        self.crd().await;
         self.apply(json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": {"name": name}, "spec": spec}))
             .await
+    }
+
+    /// Waits for the operator to have registered `Hello`.
+    pub async fn crd(&self) {
+        let crd = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+        let is_established = |crd: &Value| crd.to_string().contains("\"Established\"");
+        self.until_in_cluster(&crd, "hellos.test.example.com", "established", is_established).await;
+    }
+
+    /// Access to cluster-scoped objects.
+    pub async fn cluster_api(&self, gvk: &Gvk) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind));
+        Api::all_with(self.plane.client().await, &resource)
+    }
+
+    /// Waits until a cluster-scoped object satisfies `check`, and returns it.
+    pub async fn until_in_cluster(
+        &self,
+        gvk: &Gvk,
+        name: &str,
+        what: &str,
+        check: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let api = self.cluster_api(gvk).await;
+        let what = format!("{} {name}: {what}", gvk.kind);
+        wait_until(&what, SOON, async || {
+            let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
+            let found = serde_json::to_value(found).unwrap();
+            if check(&found) { Ok(found) } else { Err(found.to_string()) }
+        })
+        .await
+    }
+
+    /// Deletes a cluster-scoped object.
+    pub async fn delete_in_cluster(&self, gvk: &Gvk, name: &str) {
+        self.cluster_api(gvk).await.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
+    }
+
+    /// Sets labels of this namespace.
+    pub async fn label_namespace(&self, labels: Value) {
+        let api = self.cluster_api(&Gvk::new("", "v1", "Namespace")).await;
+        let patch = json!({"metadata": {"labels": labels}});
+        api.patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// The Events about the objects of this name.
+    pub async fn events(&self, name: &str) -> Vec<Value> {
+        let api = self.api(&Gvk::new("events.k8s.io", "v1", "Event")).await;
+        let list = api.list(&kube::api::ListParams::default()).await.unwrap();
+        let events = list.items.iter().map(|event| serde_json::to_value(event).unwrap());
+        events.filter(|event| event["regarding"]["name"] == name).collect()
+    }
+
+    /// Waits for an Event about the object of this name, and returns it.
+    pub async fn event(&self, name: &str, reason: &str) -> Value {
+        wait_until(&format!("an Event {reason} about {name}"), SOON, async || {
+            let events = self.events(name).await;
+            let found = events.iter().find(|event| event["reason"] == reason);
+            found.cloned().ok_or_else(|| format!("{events:?}"))
+        })
+        .await
     }
 
     /// Reads an object; `null` when there is none.
@@ -151,9 +216,34 @@ impl<'a> Scene<'a> {
         self.api(gvk).await.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
+    /// Edits an object in a way that means nothing, so that its handler runs.
+    pub async fn touch(&self, gvk: &Gvk, name: &str) {
+        let found = self.get(gvk, name).await;
+        let patch = json!({"metadata": {"annotations": {"touched": found["metadata"]["resourceVersion"]}}});
+        self.patch(gvk, name, patch).await;
+    }
+
     /// How many lines a file in the folder has; 0 when it is not there.
     pub fn lines(&self, file: &str) -> usize {
         fs::read_to_string(self.folder().join(file)).map_or(0, |text| text.lines().count())
+    }
+
+    /// A file in the folder; empty when it is not there.
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.folder().join(file)).unwrap_or_default()
+    }
+
+    /// Waits until a file has at least so many lines; a file without the end of a line has one.
+    pub async fn until_file(&self, file: &str, lines: usize) {
+        self.until_file_within(file, lines, SOON).await;
+    }
+
+    /// The same with another deadline.
+    pub async fn until_file_within(&self, file: &str, lines: usize, deadline: Duration) {
+        wait_until(&format!("{lines} lines in {file}"), deadline, async || {
+            if self.lines(file) >= lines { Ok(()) } else { Err(self.read(file)) }
+        })
+        .await;
     }
 
     /// The key of an object in this namespace.

@@ -77,8 +77,8 @@ pub(super) struct Trace {
     pub(super) version: Option<String>,
     /// Whether there was such an object before.
     pub(super) existed: bool,
-    /// How the queue knows the event of this write; absent when it is not certainly ours.
-    pub(super) event: Option<String>,
+    /// How the queue knows the events of this write; none when it is not certainly ours.
+    pub(super) events: Vec<String>,
     /// What it changed.
     pub(super) changes: Vec<Change>,
 }
@@ -111,14 +111,14 @@ impl Executor<'_> {
                 let left = self.writer().delete(served, &object.key(), uid, version.as_deref()).await?;
                 memory.applied.remove(object);
                 // While finalizers hold it, its end is still news: somebody may want it back by then.
-                let event = Some(left.clone().unwrap_or_else(|| deleted(uid)));
+                let events = vec![left.clone().unwrap_or_else(|| deleted(uid))];
                 let changes = vec![Change { field: object.to_string(), value: "deleted".to_owned() }];
                 Ok(Trace {
                     object: object.clone(),
                     uid: uid.clone(),
                     version: left,
                     existed: true,
-                    event,
+                    events,
                     changes,
                 })
             }
@@ -218,8 +218,8 @@ impl Executor<'_> {
     /// since the handler was given the object; else the one it was given, so that the write is refused.
     fn still(&self, object: &ObjectRef, planned: Option<&str>, done: &[Trace]) -> Option<String> {
         let planned = planned?;
-        let last =
-            done.iter().rev().find(|trace| trace.object == *object).and_then(|trace| trace.event.clone());
+        let last = done.iter().rev().find(|trace| trace.object == *object);
+        let last = last.and_then(|trace| trace.events.last().cloned());
         let now =
             self.controller.cached(object).filter(|cached| Some(&cached.print) == self.seen.print(object));
         let now = now.and_then(|cached| object::resource_version(&cached.object).map(str::to_owned));
@@ -348,7 +348,7 @@ pub(super) fn trace(
         object,
         uid,
         existed: before.is_some(),
-        event: version.clone().filter(|_| ours),
+        events: written.passed.iter().cloned().chain(version.clone()).filter(|_| ours).collect(),
         version,
         changes,
     }

@@ -112,7 +112,7 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     }
     .log();
     controller.lock().insert(turn.key.clone(), state);
-    let own = traces.into_iter().filter_map(|trace| trace.event).collect();
+    let own = traces.into_iter().flat_map(|trace| trace.events).collect();
     controller.queue.done(&turn.key, own, next.again, next.pause);
 }
 

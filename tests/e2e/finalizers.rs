@@ -1,0 +1,184 @@
+//! Finalizers: put on before anything is done, taken off when there is nothing left to do, never left behind.
+
+use helmfile_operator::object::Gvk;
+use serde_json::{Value, json};
+
+use crate::support::{
+    control_plane::shared,
+    scene::{Scene, config_map, hello},
+};
+
+const FINALIZER: &str = "hello-controller.test.example.com";
+
+/// Counts reconciliations in `runs` and finalizations in `byes`; a finalization needs the file `go`.
+const ENTRY: &str = "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  dependents: [{version: v1, kind: ConfigMap}]
+  reconciler: {exec: {command: ./hook.sh}}
+  finalizer: {exec: {command: ./bye.sh}}
+";
+
+fn finalizers(object: &Value) -> &Value {
+    &object["metadata"]["finalizers"]
+}
+
+fn hooks(scene: &Scene<'_>) {
+    scene.hook("hook.sh", "cat > given.json; grep -q finalizers given.json && echo held >> runs");
+    scene.hook(
+        "bye.sh",
+        r#"cat > bye.json; echo "$TRIGGER" >> byes
+if [ -e go ]; then echo 'events: [{reason: Gone, message: bye}]'; else echo 'requeueAfter: 100ms'; fi"#,
+    );
+}
+
+#[tokio::test]
+async fn a_finalizer_holds_the_object_until_its_handler_is_done() {
+    let scene = Scene::new(shared().await, "finalizer").await;
+    hooks(&scene);
+    let _operator = scene.start(ENTRY);
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    scene.until_file("runs", 1).await;
+    scene.delete(&hello(), "h").await;
+    scene.until_file("byes", 3).await;
+    let object = scene.get(&hello(), "h").await;
+    assert_eq!(finalizers(&object), &json!([FINALIZER]), "it asked to run again, so it is not done");
+    let given: Value = serde_json::from_str(&scene.read("bye.json")).unwrap();
+    assert!(given["object"]["metadata"]["deletionTimestamp"].is_string());
+    scene.write("go", "", 0o644);
+    scene.until(&hello(), "h", "gone", Value::is_null).await;
+    assert!(scene.read("byes").starts_with("Deleting\n"), "{}", scene.read("byes"));
+    assert_eq!(scene.lines("runs"), 1, "the reconciler has nothing to say about an object that is going");
+}
+
+#[tokio::test]
+async fn an_object_that_leaves_the_selection_keeps_no_finalizer_whether_we_see_it_or_not() {
+    let scene = Scene::new(shared().await, "opt-out").await;
+    hooks(&scene);
+    let entry = format!("{ENTRY}  labelSelector: managed=yes\n");
+    let mut operator = scene.start(&entry);
+    let labelled = |name: &str| json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": {"name": name, "labels": {"managed": "yes"}}});
+    scene.crd().await;
+    for name in ["seen", "unseen", "kept"] {
+        scene.apply(labelled(name)).await;
+        scene.until(&hello(), name, "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    }
+    let opt_out = json!({"metadata": {"labels": {"managed": "no"}}});
+    scene.patch(&hello(), "seen", opt_out.clone()).await;
+    scene.until(&hello(), "seen", "let go", |object| finalizers(object).is_null()).await;
+    operator.stop().await;
+    scene.patch(&hello(), "unseen", opt_out).await;
+    let _operator = scene.start(&entry);
+    scene.until(&hello(), "unseen", "let go", |object| finalizers(object).is_null()).await;
+    assert_eq!(finalizers(&scene.get(&hello(), "kept").await), &json!([FINALIZER]));
+    assert_eq!(scene.lines("byes"), 0, "nothing was finalized");
+}
+
+#[tokio::test]
+async fn an_entry_that_goes_away_takes_its_finalizers_with_it() {
+    let scene = Scene::new(shared().await, "entry-gone").await;
+    hooks(&scene);
+    let mut operator = scene.start(ENTRY);
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    scene.configure("- {version: v1, kind: ConfigMap, reconciler: {template: {inline: ''}}}");
+    operator.wait_for_log("configmap").await;
+    scene.until(&hello(), "h", "let go", |object| finalizers(object).is_null()).await;
+}
+
+#[tokio::test]
+async fn finalizers_can_be_taken_off_before_the_program_is_removed() {
+    let scene = Scene::new(shared().await, "uninstall").await;
+    hooks(&scene);
+    let mut operator = scene.start(ENTRY);
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    operator.stop().await;
+    let mut uninstall = scene.start_with(ENTRY, &["--remove-finalizers"]);
+    assert!(uninstall.ended().await.success(), "{}", uninstall.log());
+    assert!(finalizers(&scene.get(&hello(), "h").await).is_null());
+}
+
+#[tokio::test]
+async fn a_built_in_kind_gets_a_qualified_finalizer() {
+    let scene = Scene::new(shared().await, "built-in").await;
+    scene.hook("bye.sh", "echo bye >> byes");
+    let _operator = scene.start(
+        "
+- version: v1
+  kind: ConfigMap
+  labelSelector: finalize=me
+  finalizer: {exec: {command: ./bye.sh}}
+",
+    );
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "labels": {"finalize": "me"}}});
+    scene.apply(map).await;
+    let name = "helmfile-operator.github.io/configmap-controller";
+    scene.until(&config_map(), "m", "held", |object| finalizers(object) == &json!([name])).await;
+    scene.delete(&config_map(), "m").await;
+    scene.until(&config_map(), "m", "gone", Value::is_null).await;
+    assert_eq!(scene.lines("byes"), 1);
+}
+
+#[tokio::test]
+async fn orphans_outlive_their_parent_and_the_next_one_of_its_name_takes_them_over() {
+    let scene = Scene::new(shared().await, "orphan").await;
+    scene.hook(
+        "hook.sh",
+        r#"cat > given.json
+text=$(sed -n 's/.*"spec":{"text":"\([^"]*\)".*/\1/p' given.json)
+case $text in none) echo 'dependents: {configmap.v1: []}'; exit;; esac
+cat <<END
+dependents:
+  configmap.v1: [{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}, data: {text: "$text"}}]
+END"#,
+    );
+    let _operator = scene.start(
+        "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  dependents: [{version: v1, kind: ConfigMap, orphan: true}]
+  reconciler: {exec: {command: ./hook.sh}}
+",
+    );
+    let first = scene.hello("h", json!({"text": "one"})).await;
+    let child = scene.until(&config_map(), "kept", "made", |object| object["data"]["text"] == "one").await;
+    assert_eq!(child["metadata"].get("ownerReferences"), None);
+    assert!(child["metadata"]["labels"]["helmfile-operator.github.io/parent"].is_string());
+    scene.patch(&config_map(), "kept", json!({"data": {"text": "by hand"}})).await;
+    scene.until(&config_map(), "kept", "repaired", |object| object["data"]["text"] == "one").await;
+    scene.delete(&hello(), "h").await;
+    scene.until(&hello(), "h", "gone", Value::is_null).await;
+    let second = scene.hello("h", json!({"text": "two"})).await;
+    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+    let same =
+        scene.until(&config_map(), "kept", "taken over", |object| object["data"]["text"] == "two").await;
+    assert_eq!(same["metadata"]["uid"], child["metadata"]["uid"]);
+    scene.hello("h", json!({"text": "none"})).await;
+    scene.until(&config_map(), "kept", "deleted", Value::is_null).await;
+}
+
+#[tokio::test]
+async fn an_orphan_may_be_cluster_scoped() {
+    let plane = shared().await;
+    let scene = Scene::new(plane, "orphan-cluster").await;
+    let name = format!("{}-made", scene.namespace);
+    scene.hook("hook.sh", &format!("echo 'dependents: {{priorityclass.v1.scheduling.k8s.io: [{{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {{name: {name}}}, value: 7}}]}}'"));
+    let _operator = scene.start(
+        "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  dependents: [{group: scheduling.k8s.io, version: v1, kind: PriorityClass, orphan: true}]
+  reconciler: {exec: {command: ./hook.sh}}
+",
+    );
+    scene.hello("h", json!({})).await;
+    let class = Gvk::new("scheduling.k8s.io", "v1", "PriorityClass");
+    scene.until_in_cluster(&class, &name, "made", |object| object["value"] == 7).await;
+    scene.delete_in_cluster(&class, &name).await;
+    scene.until_in_cluster(&class, &name, "made again", |object| object["value"] == 7).await;
+}
