@@ -29,7 +29,7 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
             turn.triggers.iter().cloned().partition(|trigger| trigger.kind_of == TriggerType::Deleted);
         turn.triggers = told;
         attempt(controller, &turn, Phase::Gone(last)).await;
-        for trigger in if is_there { later } else { Vec::new() } {
+        for trigger in later.into_iter().filter(|_| is_there) {
             controller.queue.add(&turn.key, trigger, None);
         }
         return;
@@ -45,6 +45,7 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
         {
             return controller.queue.done(&turn.key, Vec::new(), None, None);
         }
+        lead_with(&mut turn, TriggerType::Deleting);
         return attempt(controller, &turn, Phase::Finalize(parent)).await;
     }
     turn.triggers.retain(|trigger| counts(controller, trigger, &parent));
@@ -52,6 +53,12 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
         return controller.queue.skip(&turn);
     }
     attempt(controller, &turn, Phase::Reconcile(parent)).await;
+}
+
+/// A hook that serves for several things tells them apart by the first trigger, also when it runs again.
+fn lead_with(turn: &mut Turn, why: TriggerType) {
+    turn.triggers.retain(|trigger| trigger.kind_of != why);
+    turn.triggers.insert(0, Trigger::plain(why));
 }
 
 /// Whether the entry's `when` holds for what happened to another object. What happened to the object itself was asked about
