@@ -73,22 +73,15 @@ pub(super) async fn run(controller: &Controller, turn: Turn) {
     let mut state =
         remembered.unwrap_or_else(|| ObjectState { uid: uid.to_owned(), ..ObjectState::default() });
     let mut attempt = Attempt { controller, turn: &turn, parent: &parent, traces: Vec::new(), handler: None };
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), controller.shared.clock.now());
     let result = attempt.go(&mut state).await;
     let (outcome, again) = attempt.conclude(&mut state, result).await;
     let Attempt { traces, handler, .. } = attempt;
     catch_up(controller, &traces).await;
     let entry = &controller.entry;
     let object = turn.key.of_kind(&entry.gvk);
-    Run {
-        entry: entry.name.clone(),
-        object,
-        triggers: turn.triggers,
-        handler,
-        elapsed: started.elapsed(),
-        outcome,
-    }
-    .log();
+    let run = Run::new(entry.name.clone(), object, turn.triggers, began);
+    Run { handler, elapsed: started.elapsed(), outcome, ..run }.log();
     controller.lock().insert(turn.key.clone(), state);
     controller.queue.done(&turn.key, traces.into_iter().filter_map(|trace| trace.event).collect(), again);
 }
