@@ -40,9 +40,9 @@ pub(super) async fn url(url: &str, path: &str) -> anyhow::Result<Answer> {
     let host = uri.host().unwrap_or_default();
     let port = uri.port_u16().unwrap_or(80);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = in_time(async { Ok(TcpStream::connect((bare, port)).await?) })
-        .await
-        .with_context(|| format!("failed to connect to `{url}`; is it running, and not with `--admin off`?"))?;
+    let stream = in_time(async { Ok(TcpStream::connect((bare, port)).await?) }).await.with_context(|| {
+        format!("failed to connect to `{url}`; is it running, and not with `--admin off`?")
+    })?;
     in_time(get(stream, &format!("{host}:{port}"), path))
         .await
         .with_context(|| format!("failed to ask `{url}`"))
@@ -120,7 +120,10 @@ async fn find(api: &Api<Pod>, namespace: &str) -> anyhow::Result<Pod> {
         .iter()
         .map(|pod| format!("{} is {}", pod.metadata.name.as_deref().unwrap_or_default(), phase(pod)))
         .collect();
-    let running = pods.items.into_iter().find(|pod| phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none());
+    let running = pods
+        .items
+        .into_iter()
+        .find(|pod| phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none());
     running.ok_or_else(|| {
         if phases.is_empty() {
             anyhow!(
@@ -151,7 +154,10 @@ fn refused(error: &kube::Error, namespace: &str, name: &str) -> anyhow::Error {
                  `{namespace}`; or ask somebody for a port-forward and give --admin URL"
             )
         }
-        _ => anyhow!("failed to make a port-forward to the pod `{namespace}/{name}`: {}", cluster::describe(error)),
+        _ => anyhow!(
+            "failed to make a port-forward to the pod `{namespace}/{name}`: {}",
+            cluster::describe(error)
+        ),
     }
 }
 

@@ -261,7 +261,8 @@ impl Told {
         registry.register("run_api_calls", help, told.api_calls.clone());
         registry.register("writes", "Objects written", told.writes.clone());
         registry.register("retries", "Runs that failed and will be tried again", told.retries.clone());
-        let help = "Times that the config was read anew: ok, or refused with the last good one still in force";
+        let help =
+            "Times that the config was read anew: ok, or refused with the last good one still in force";
         registry.register("config_reloads", help, told.reloads.clone());
         told
     }

@@ -36,7 +36,10 @@ pub(super) fn readyz(readiness: &Readiness, entries: &[EntryView], verbose: bool
         missing.into_iter().map(|(what, why)| (false, format!("{what}: {why}"))).collect();
     for entry in entries {
         for watch in &entry.watches {
-            lines.push((watch.synced, format!("watch of {} for {}: {}", watch.scope(), entry.name, state(watch))));
+            lines.push((
+                watch.synced,
+                format!("watch of {} for {}: {}", watch.scope(), entry.name, state(watch)),
+            ));
         }
     }
     let is_ready = lines.iter().all(|(good, _)| *good);

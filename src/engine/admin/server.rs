@@ -127,7 +127,8 @@ fn respond<B: Body>(request: &Request<B>, peer: IpAddr, sources: &Sources) -> Re
     let object = path.strip_prefix("/debug/whitebox/objects/");
     let known = ["/healthz", "/readyz", "/metrics", "/debug/whitebox"];
     if !known.contains(&path) && object.is_none() {
-        let text = format!("there are {} and /debug/whitebox/objects/KIND/NAMESPACE/NAME\n", known.join(", "));
+        let text =
+            format!("there are {} and /debug/whitebox/objects/KIND/NAMESPACE/NAME\n", known.join(", "));
         return reply(404, TEXT, text);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -147,7 +148,8 @@ fn respond<B: Body>(request: &Request<B>, peer: IpAddr, sources: &Sources) -> Re
             return reply(200, metrics::CONTENT_TYPE, sources.metrics.render(&whitebox::readings(sources)));
         }
         ("/readyz", _) => {
-            let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "verbose"));
+            let verbose =
+                request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "verbose"));
             let (ready, text) = health::readyz(&sources.readiness, &sources.insight.entries(), verbose);
             return reply(if ready { 200 } else { 503 }, TEXT, text);
         }

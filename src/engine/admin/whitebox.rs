@@ -17,10 +17,12 @@ pub(super) type Answer = (u16, String);
 /// Whether a request may look inside. Besides the peer, the name in the address counts: a page in a browser on this
 /// machine can get at us only under a name of its own.
 pub(super) fn may_look(peer: IpAddr, host: Option<&str>) -> bool {
-    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, port)| match port.parse::<u16>() {
-        Ok(_) => name,
-        Err(_) => host,
-    }));
+    let name = host.map(|host| {
+        host.rsplit_once(':').map_or(host, |(name, port)| match port.parse::<u16>() {
+            Ok(_) => name,
+            Err(_) => host,
+        })
+    });
     let is_local = |name: &str| {
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         name == "localhost" || bare.parse::<IpAddr>().is_ok()
@@ -54,7 +56,12 @@ pub(super) fn program(sources: &Sources) -> Answer {
 /// handled kind is an answer too.
 pub(super) fn object(sources: &Sources, path: &str) -> Answer {
     let Some(query) = query(path) else {
-        return (404, problem("write /debug/whitebox/objects/KIND/NAMESPACE/NAME, without NAMESPACE for cluster-scoped kinds"));
+        return (
+            404,
+            problem(
+                "write /debug/whitebox/objects/KIND/NAMESPACE/NAME, without NAMESPACE for cluster-scoped kinds",
+            ),
+        );
     };
     let entries = sources.insight.entries();
     if !entries.iter().any(|entry| query.names(&entry.kind)) {
@@ -166,7 +173,10 @@ mod tests {
         let query = |path| query(path).map(|query| (query.kind, query.namespace, query.name));
         let text = |text: &str| text.to_owned();
         assert_eq!(query("hello/a/x"), Some((text("hello"), Some(text("a")), text("x"))));
-        assert_eq!(query("clusterrole/system%3Anode"), Some((text("clusterrole"), None, text("system:node"))));
+        assert_eq!(
+            query("clusterrole/system%3Anode"),
+            Some((text("clusterrole"), None, text("system:node")))
+        );
         for wrong in ["hello", "hello/", "hello//x", "hello/a/x/y", "hello/%4", "hello/%ff", ""] {
             assert_eq!(query(wrong), None, "{wrong}");
         }

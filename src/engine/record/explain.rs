@@ -32,12 +32,8 @@ fn part(handling: &Handling, now: Timestamp) -> String {
     text.line("");
     text.field("Entry", &format!("{} ({})", entry.name, entry.handler));
     let newest = runs.first();
-    if let Some(Recorded { run, count, since: first }) = newest {
-        last_run(&mut text, run, now);
-        if *count > 1 {
-            let first = ago(now, *first);
-            text.field("  Repeated", &format!("{count} runs in a row ended like this, the first one {first}"));
-        }
+    if let Some(recorded) = newest {
+        last_run(&mut text, recorded, now);
     }
     waits(&mut text, entry, object, newest.map(|recorded| &recorded.run), now);
     if runs.len() > 1 {
@@ -70,7 +66,7 @@ fn answer(handling: &Handling, now: Timestamp) -> String {
     }
     let (done, waits) = match &object.activity {
         Activity::Running { since, triggers } => {
-            (format!("{name} is running, since {} ago, because {}", span(now, *since), because(triggers)), None)
+            (format!("{name} has been running for {} because {}", span(now, *since), because(triggers)), None)
         }
         activity => {
             let done = newest.map_or_else(
@@ -90,7 +86,11 @@ fn absent(handling: &Handling, now: Timestamp) -> String {
     let unsynced = entry.watches.iter().find(|watch| !watch.synced && watch.kind.same_kind(&entry.kind));
     match (unsynced, runs.first()) {
         (Some(watch), _) => {
-            format!("{name} is not known yet: the watch of {} has not seen everything{}", watch.scope(), trouble(watch))
+            format!(
+                "{name} is not known yet: the watch of {} has not seen everything{}",
+                watch.scope(),
+                trouble(watch)
+            )
         }
         (None, Some(recorded)) => format!("{name} is gone; it {}", last(&recorded.run, now)),
         (None, None) => match unselected(&object.selection, &entry.name) {
@@ -174,7 +174,8 @@ fn expectation(entry: &EntryView, object: &ObjectView, activity: &Activity, now:
     }
 }
 
-fn last_run(text: &mut Text, run: &Run, now: Timestamp) {
+fn last_run(text: &mut Text, recorded: &Recorded, now: Timestamp) {
+    let Recorded { run, count, since: first } = recorded;
     text.line("Last run:");
     text.field("  Began", &format!("{} ({})", run.began, ago(now, run.began)));
     text.list("  Because of", run.triggers.iter().map(trigger_text));
@@ -183,6 +184,10 @@ fn last_run(text: &mut Text, run: &Run, now: Timestamp) {
     }
     let of_handler = run.handler.map(|handler| format!(", {} of it the handler", brief(handler)));
     text.field("  Took", &format!("{}{}", brief(run.elapsed), of_handler.unwrap_or_default()));
+    if *count > 1 {
+        let first = ago(now, *first);
+        text.field("  Repeated", &format!("{count} runs in a row ended like this, the first one {first}"));
+    }
     if let Outcome::Failed { reason, message, .. } = &run.outcome {
         text.field("  Failed", reason);
         text.block(message);
@@ -218,9 +223,11 @@ fn given_text(text: &mut Text, given: &Given) {
     let version = given.resource_version.as_deref().unwrap_or("none");
     let generation = given.generation.map(|generation| format!(", generation {generation}"));
     text.field("  Object", &format!("version {version}{}", generation.unwrap_or_default()));
-    for (label, kinds) in
-        [("  Dependents", &given.dependents), ("  References", &given.references), ("  Watched", &given.watched)]
-    {
+    for (label, kinds) in [
+        ("  Dependents", &given.dependents),
+        ("  References", &given.references),
+        ("  Watched", &given.watched),
+    ] {
         if !kinds.is_empty() {
             text.field(label, &counts(kinds));
         }

@@ -60,6 +60,7 @@ impl Secrets {
     }
 
     fn hide_at(&self, value: &mut Value, place: Place) {
+        let is_hidden = matches!(place, Place::Secret | Place::Doubtful);
         match value {
             Value::Object(map) => {
                 let whole = Whole::of(map, place);
@@ -70,9 +71,9 @@ impl Secrets {
                 }));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_at(item, place)),
-            Value::String(text) if place == Place::Secret => *text = mask(text),
+            Value::String(text) if is_hidden => *text = mask(text),
             Value::String(text) => *text = self.text(text),
-            Value::Number(number) if place == Place::Secret => *value = mask(&number.to_string()).into(),
+            Value::Number(number) if is_hidden => *value = mask(&number.to_string()).into(),
             _ => {}
         }
     }
@@ -107,12 +108,15 @@ enum Place {
     Env,
     /// What is here is a secret.
     Secret,
+    /// What is here may be one: it is hidden here, but may be a common word elsewhere.
+    Doubtful,
 }
 
 /// What a map is, as far as it tells where its fields are.
 struct Whole {
     place: Place,
-    is_variable: bool,
+    /// Whether it is a variable with a name and a value, and the name is that of a credential.
+    variable: Option<bool>,
     patches_secret: bool,
 }
 
@@ -124,22 +128,29 @@ impl Whole {
         let place = if place == Place::Free && is_secret(map) { Place::OfSecret } else { place };
         Self {
             place,
-            is_variable: place == Place::Env && map.get("name").is_some_and(Value::is_string),
+            variable: map
+                .get("name")
+                .and_then(Value::as_str)
+                .filter(|_| place == Place::Env)
+                .map(is_credential),
             patches_secret: map.get("object").and_then(Value::as_object).is_some_and(is_secret),
         }
     }
 
     fn place(&self, key: &str) -> Place {
-        match (self.place, key) {
-            (Place::Secret, _) | (Place::OfSecret, "data" | "stringData") => Place::Secret,
+        match (self.place, key, self.variable) {
+            (Place::Secret, ..) | (Place::OfSecret, "data" | "stringData", _) => Place::Secret,
+            (Place::Doubtful, ..) => Place::Doubtful,
             // The whole manifest as a text.
-            (_, "kubectl.kubernetes.io/last-applied-configuration") => Place::Secret,
-            (Place::Env, "value") if self.is_variable => Place::Secret,
-            (Place::Env, _) if self.is_variable => Place::Free,
-            (Place::Env, _) => Place::Secret,
-            (Place::OfSecret, _) => Place::OfSecret,
-            (_, "patch") if self.patches_secret => Place::OfSecret,
-            (_, "env") => Place::Env,
+            (_, "kubectl.kubernetes.io/last-applied-configuration", _) => Place::Doubtful,
+            (Place::Env, "value", Some(true)) => Place::Secret,
+            (Place::Env, "value", Some(false)) => Place::Doubtful,
+            (Place::Env, _, Some(_)) => Place::Free,
+            (Place::Env, name, None) if !is_credential(name) => Place::Doubtful,
+            (Place::Env, ..) => Place::Secret,
+            (Place::OfSecret, ..) => Place::OfSecret,
+            (_, "patch", _) if self.patches_secret => Place::OfSecret,
+            (_, "env", _) => Place::Env,
             _ if is_credential(key) => Place::Secret,
             _ => Place::Free,
         }
@@ -174,7 +185,8 @@ const CREDENTIALS: [&str; 11] = [
     "bearer",
 ];
 /// How names end that only say where a credential is.
-const POINTERS: [&str; 9] = ["name", "names", "namespace", "ref", "refs", "file", "path", "type", "version"];
+const POINTERS: [&str; 10] =
+    ["name", "names", "namespace", "ref", "refs", "file", "path", "type", "version", "pullsecrets"];
 
 /// Whether a field, a variable or a flag is called like a credential.
 fn is_credential(name: &str) -> bool {

@@ -111,7 +111,9 @@ impl Journal {
         let history = inner.entries.get(entry).and_then(|objects| objects.get(&object.key()));
         let records = history.into_iter().flat_map(|history| history.records.iter().rev());
         records
-            .filter_map(|record| Some(Recorded { run: record.read()?, count: record.count, since: record.since }))
+            .filter_map(|record| {
+                Some(Recorded { run: record.read()?, count: record.count, since: record.since })
+            })
             .collect()
     }
 
@@ -143,7 +145,8 @@ impl Inner {
             self.objects += 1;
             History::default()
         });
-        self.bytes = self.bytes.saturating_sub(if history.records.is_empty() { 0 } else { history.bytes(&key) });
+        self.bytes =
+            self.bytes.saturating_sub(if history.records.is_empty() { 0 } else { history.bytes(&key) });
         let history = with(history, run, text, self.clock);
         self.bytes += history.bytes(&key);
         objects.insert(key, history);

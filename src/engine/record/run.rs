@@ -91,7 +91,9 @@ impl Given {
         };
         let lists = [&state.dependents, &state.references, &state.watched];
         let lists = lists.map(|lists| {
-            Value::Object(lists.iter().map(|(kind, list)| (kind.clone(), list.iter().map(print).collect())).collect())
+            Value::Object(
+                lists.iter().map(|(kind, list)| (kind.clone(), list.iter().map(print).collect())).collect(),
+            )
         });
         let all = [&[print(&state.object), super::redact::json(&state.values)], lists.as_slice()].concat();
         let mut digest = digest::of_json(&Value::Array(all));
@@ -271,7 +273,9 @@ impl Run {
 
     /// Whether it left no trace in the cluster.
     pub fn is_quiet(&self) -> bool {
-        self.writes.is_empty() && self.events.is_empty() && !matches!(self.outcome, Outcome::Done { writes: 1.. })
+        self.writes.is_empty()
+            && self.events.is_empty()
+            && !matches!(self.outcome, Outcome::Done { writes: 1.. })
     }
 
     /// Whether it ended as another one did, and both changed nothing: telling one of them tells both.
