@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
     api::{ListParams, Portforwarder},
-    client::UpgradeConnectionError,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -145,19 +144,13 @@ fn port(pod: &Pod) -> u16 {
 }
 
 fn refused(error: &kube::Error, namespace: &str, name: &str) -> anyhow::Error {
+    let why = cluster::describe(error);
     match error {
-        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status))
-            if matches!(status.as_u16(), 401 | 403) =>
-        {
-            anyhow!(
-                "you may not reach the operator's pod: that takes `get` and `create` on `pods/portforward` in \
-                 `{namespace}`; or ask somebody for a port-forward and give --admin URL"
-            )
-        }
-        _ => anyhow!(
-            "failed to make a port-forward to the pod `{namespace}/{name}`: {}",
-            cluster::describe(error)
+        kube::Error::Api(status) if status.code == 403 => anyhow!(
+            "you may not reach the operator's pod: that takes `get` and `create` on `pods/portforward` in \
+             `{namespace}`; or ask somebody for a port-forward and give --admin URL ({why})"
         ),
+        _ => anyhow!("failed to make a port-forward to the pod `{namespace}/{name}`: {why}"),
     }
 }
 

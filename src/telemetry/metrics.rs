@@ -1,4 +1,4 @@
-//! Counters and histograms of the engine, as OpenMetrics text. docs/metrics.md lists them.
+//! Counters and histograms of the engine, as text. docs/metrics.md lists them.
 //!
 //! Labels are names of entries, kinds and a few fixed words, never names of objects: what grows with the cluster does not
 //! grow here.

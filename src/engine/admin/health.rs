@@ -44,10 +44,10 @@ pub(super) fn readyz(readiness: &Readiness, entries: &[EntryView], verbose: bool
     }
     let is_ready = lines.iter().all(|(good, _)| *good);
     let shown = lines.into_iter().filter(|(good, _)| verbose || !good);
-    let mut text: String =
-        shown.map(|(good, line)| format!("[{}] {line}\n", if good { '+' } else { '-' })).collect();
-    text.push_str(if is_ready { "ready\n" } else { "not ready\n" });
-    (is_ready, text)
+    let mut shown: Vec<String> =
+        shown.map(|(good, line)| format!("[{}] {line}", if good { '+' } else { '-' })).collect();
+    shown.push(if is_ready { "ready\n" } else { "not ready\n" }.to_owned());
+    (is_ready, shown.join("\n"))
 }
 
 fn state(watch: &WatchView) -> String {

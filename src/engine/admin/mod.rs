@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/healthz` | always 200 while the process lives |
 //! | `/readyz` | 200, or 503 with one line per thing that is missing; `?verbose` shows them all |
-//! | `/metrics` | OpenMetrics; docs/metrics.md |
+//! | `/metrics` | counters and histograms; docs/metrics.md |
 //! | `/debug/whitebox` | entries, watches and queues; JSON |
 //! | `/debug/whitebox/objects/KIND/NAMESPACE/NAME` | one object and its last runs; JSON; without NAMESPACE for cluster-scoped ones |
 //!

@@ -80,56 +80,46 @@ fn failed() -> Recorded {
     run(-3, Trigger::plain(TriggerType::Retry), outcome)
 }
 
-fn first_sentence(change: impl FnOnce(&mut Handling)) -> String {
-    let mut handling = handling();
-    change(&mut handling);
-    part(&handling, at(0)).lines().next().unwrap().to_owned()
+/// What is special about an object, and the first sentence about it.
+type Case = (fn(&mut Handling), &'static str);
+
+fn assert_answers(cases: &[Case]) {
+    for (change, expected) in cases {
+        let mut handling = handling();
+        change(&mut handling);
+        assert_eq!(part(&handling, at(0)).lines().next(), Some(*expected));
+    }
 }
 
-type Change = fn(&mut Handling);
-
 #[test]
-fn the_first_sentence_answers() {
-    let cases: [(Change, &str); 18] = [
+fn what_is_at_rest_says_why_it_last_ran() {
+    assert_answers(&[
         (
             |it| it.runs = vec![wrote()],
             "Hello a/x last ran 3m ago because DependentChanged by ConfigMap a/x-cfg; it wrote 1 object; it waits for changes.",
         ),
         (|_| {}, "Hello a/x has not run since the operator started; it waits for changes."),
         (
-            |it| it.object.selection = Selection::Selector("app=web".to_owned()),
-            "Hello a/x has not run because its labels do not match the selector `app=web` of hello.example.com.",
+            |it| {
+                it.runs = vec![run(-3600, Trigger::plain(TriggerType::Start), Outcome::Done { writes: 0 })];
+                let triggers = vec![Trigger::plain(TriggerType::Resync)];
+                it.object.activity = Activity::Waiting { due: at(60), triggers };
+            },
+            "Hello a/x last ran 1h ago because Start; it changed nothing; it waits for changes, and runs in 1m for Resync.",
         ),
         (
             |it| {
-                it.object.selection = Selection::When("spec.paused".to_owned());
-                it.runs = vec![wrote()];
+                it.runs = vec![run(-1, Trigger::plain(TriggerType::Updated), Outcome::Stale)];
+                it.runs[0].run.triggers = vec![Trigger::plain(TriggerType::Updated); 5];
             },
-            "Hello a/x does not run any more because `when` of hello.example.com says no: spec.paused; it last ran 3m ago because DependentChanged by ConfigMap a/x-cfg; it wrote 1 object.",
+            "Hello a/x last ran 1s ago because Updated, Updated, Updated and 2 more; it lost a race against another writer; it waits for changes.",
         ),
-        (
-            |it| {
-                it.object.known = false;
-                it.object.selection = Selection::Namespaces(vec!["b".to_owned(), "c".to_owned()]);
-            },
-            "Hello a/x has not run because only these namespaces are watched: b, c.",
-        ),
-        (
-            |it| {
-                let other = Key { namespace: Some("a".to_owned()), name: "y".to_owned() };
-                it.object.selection = Selection::Only(other);
-            },
-            "Hello a/x has not run because this operator works on a/y alone (--only).",
-        ),
-        (
-            |it| {
-                it.object.known = false;
-                it.entry.watches[0].synced = false;
-                it.entry.watches[0].trouble =
-                    Some("the API server does not serve example.com/v1 Hello".to_owned());
-            },
-            "Hello a/x is not known yet: the watch of example.com/v1 Hello has not seen everything: the API server does not serve example.com/v1 Hello.",
-        ),
+    ]);
+}
+
+#[test]
+fn what_is_held_up_says_by_what() {
+    assert_answers(&[
         (
             |it| {
                 it.entry.watches[1].synced = false;
@@ -182,13 +172,45 @@ fn the_first_sentence_answers() {
             },
             "Hello a/x has not run since the operator started; it waits for a free place: 4 of 4 are taken.",
         ),
+    ]);
+}
+
+#[test]
+fn what_does_not_run_says_why() {
+    assert_answers(&[
+        (
+            |it| it.object.selection = Selection::Selector("app=web".to_owned()),
+            "Hello a/x has not run because its labels do not match the selector `app=web` of hello.example.com.",
+        ),
         (
             |it| {
-                it.runs = vec![run(-3600, Trigger::plain(TriggerType::Start), Outcome::Done { writes: 0 })];
-                let triggers = vec![Trigger::plain(TriggerType::Resync)];
-                it.object.activity = Activity::Waiting { due: at(60), triggers };
+                it.object.selection = Selection::When("spec.paused".to_owned());
+                it.runs = vec![wrote()];
             },
-            "Hello a/x last ran 1h ago because Start; it changed nothing; it waits for changes, and runs in 1m for Resync.",
+            "Hello a/x does not run any more because `when` of hello.example.com says no: spec.paused; it last ran 3m ago because DependentChanged by ConfigMap a/x-cfg; it wrote 1 object.",
+        ),
+        (
+            |it| {
+                it.object.known = false;
+                it.object.selection = Selection::Namespaces(vec!["b".to_owned(), "c".to_owned()]);
+            },
+            "Hello a/x has not run because only these namespaces are watched: b, c.",
+        ),
+        (
+            |it| {
+                let other = Key { namespace: Some("a".to_owned()), name: "y".to_owned() };
+                it.object.selection = Selection::Only(other);
+            },
+            "Hello a/x has not run because this operator works on a/y alone (--only).",
+        ),
+        (
+            |it| {
+                it.object.known = false;
+                it.entry.watches[0].synced = false;
+                it.entry.watches[0].trouble =
+                    Some("the API server does not serve example.com/v1 Hello".to_owned());
+            },
+            "Hello a/x is not known yet: the watch of example.com/v1 Hello has not seen everything: the API server does not serve example.com/v1 Hello.",
         ),
         (
             |it| {
@@ -198,17 +220,7 @@ fn the_first_sentence_answers() {
             "Hello a/x is gone; it last ran 3m ago because DependentChanged by ConfigMap a/x-cfg; it wrote 1 object.",
         ),
         (|it| it.object.known = false, "Hello a/x is not there, and no run of it is remembered."),
-        (
-            |it| {
-                it.runs = vec![run(-1, Trigger::plain(TriggerType::Updated), Outcome::Stale)];
-                it.runs[0].run.triggers = vec![Trigger::plain(TriggerType::Updated); 5];
-            },
-            "Hello a/x last ran 1s ago because Updated, Updated, Updated and 2 more; it lost a race against another writer; it waits for changes.",
-        ),
-    ];
-    for (change, expected) in cases {
-        assert_eq!(first_sentence(change), expected);
-    }
+    ]);
 }
 
 /// A run with everything in it.

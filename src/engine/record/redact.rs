@@ -138,21 +138,27 @@ impl Whole {
     }
 
     fn place(&self, key: &str) -> Place {
-        match (self.place, key, self.variable) {
-            (Place::Secret, ..) | (Place::OfSecret, "data" | "stringData", _) => Place::Secret,
-            (Place::Doubtful, ..) => Place::Doubtful,
-            // The whole manifest as a text.
-            (_, "kubectl.kubernetes.io/last-applied-configuration", _) => Place::Doubtful,
-            (Place::Env, "value", Some(true)) => Place::Secret,
-            (Place::Env, "value", Some(false)) => Place::Doubtful,
-            (Place::Env, _, Some(_)) => Place::Free,
-            (Place::Env, name, None) if !is_credential(name) => Place::Doubtful,
-            (Place::Env, ..) => Place::Secret,
-            (Place::OfSecret, ..) => Place::OfSecret,
-            (_, "patch", _) if self.patches_secret => Place::OfSecret,
-            (_, "env", _) => Place::Env,
+        match (self.place, key) {
+            (Place::Env, _) => self.place_among_variables(key),
+            (Place::Secret, _) | (Place::OfSecret, "data" | "stringData") => Place::Secret,
+            // The annotation has the whole manifest as a text.
+            (Place::Doubtful, _) | (_, "kubectl.kubernetes.io/last-applied-configuration") => Place::Doubtful,
+            (Place::OfSecret, _) => Place::OfSecret,
+            (_, "patch") if self.patches_secret => Place::OfSecret,
+            (_, "env") => Place::Env,
             _ if is_credential(key) => Place::Secret,
             _ => Place::Free,
+        }
+    }
+
+    /// Variables are `{name, value}`, or fields of a map.
+    fn place_among_variables(&self, key: &str) -> Place {
+        match (self.variable, key) {
+            (Some(true), "value") => Place::Secret,
+            (Some(false), "value") => Place::Doubtful,
+            (Some(_), _) => Place::Free,
+            (None, name) if is_credential(name) => Place::Secret,
+            (None, _) => Place::Doubtful,
         }
     }
 }
@@ -190,7 +196,8 @@ const POINTERS: [&str; 10] =
 
 /// Whether a field, a variable or a flag is called like a credential.
 fn is_credential(name: &str) -> bool {
-    let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_lowercase();
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
     CREDENTIALS.iter().any(|word| plain.contains(word)) && !POINTERS.iter().any(|end| plain.ends_with(end))
 }
 

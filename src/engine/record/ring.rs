@@ -182,17 +182,14 @@ impl Inner {
 fn with(mut history: History, run: &Run, text: Box<[u8]>, clock: u64) -> History {
     history.touched = clock;
     let same = history.records.back().and_then(Record::read).is_some_and(|last| run.repeats(&last));
-    match history.records.back_mut().filter(|_| same) {
-        Some(last) => {
-            last.count += 1;
-            last.run = text;
-        }
-        None => {
-            history.records.push_back(Record { run: text, count: 1, since: run.began });
-            if history.records.len() > RUNS_PER_OBJECT {
-                history.records.pop_front();
-            }
-        }
+    if let Some(last) = history.records.back_mut().filter(|_| same) {
+        last.count += 1;
+        last.run = text;
+        return history;
+    }
+    history.records.push_back(Record { run: text, count: 1, since: run.began });
+    if history.records.len() > RUNS_PER_OBJECT {
+        history.records.pop_front();
     }
     history
 }
@@ -230,20 +227,17 @@ fn trim(run: &mut Run, given: Option<&State>) {
             *plan = Value::from(format!("left out: {length} bytes"));
         }
     }
-    run.stderr = end(&secrets.text(&run.stderr), STDERR_BYTES).to_owned();
+    run.stderr = end(secrets.text(&run.stderr), STDERR_BYTES);
     let messages = run.events.iter_mut().map(|event| &mut event.message);
     for message in messages.chain(failure) {
-        *message = start(&secrets.text(message), MESSAGE_BYTES).to_owned();
+        *message = secrets.text(message);
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
     }
 }
 
-fn end(text: &str, bytes: usize) -> &str {
-    let from = text.ceil_char_boundary(text.len().saturating_sub(bytes));
-    text.get(from..).unwrap_or_default()
-}
-
-fn start(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+fn end(mut text: String, bytes: usize) -> String {
+    text.drain(..text.ceil_char_boundary(text.len().saturating_sub(bytes)));
+    text
 }
 
 #[cfg(test)]
