@@ -62,7 +62,7 @@ impl Insight for Fake {
             activity: Activity::Idle,
             watches: Vec::new(),
             slowed: None,
-            last_error: None,
+            last_error: Some("failed to reach https://bob:hunter2@host/".to_owned()),
         }]
     }
 }
@@ -171,7 +171,9 @@ async fn an_object_shows_with_its_runs() {
     let report: ObjectReport = serde_json::from_str(&text).unwrap();
     assert_eq!((status, report.entries.len()), (200, 1));
     assert_eq!(report.entries[0].runs[0].run.outcome, Outcome::Stale);
-    assert_eq!(report.entries[0].object.object.to_string(), "Hello a/x");
+    let shown = &report.entries[0].object;
+    assert_eq!(shown.object.to_string(), "Hello a/x");
+    assert_eq!(shown.last_error.as_deref(), Some("failed to reach https://***@host/"));
 
     let (_, text) = server.get("/debug/whitebox").await;
     let program: Value = serde_json::from_str(&text).unwrap();
@@ -242,7 +244,7 @@ async fn a_stop_ends_the_server_though_somebody_says_nothing() {
     // It has been accepted when a later one has been answered.
     assert_eq!(server.get("/healthz").await.0, 200);
     server.stop.cancel();
-    let ended = tokio::time::timeout(DRAIN * 3, server.tasks.join_next()).await;
+    let ended = tokio::time::timeout(DRAIN * 2, server.tasks.join_next()).await;
     assert!(matches!(ended, Ok(Some(Ok(())))), "{ended:?}");
     assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
     assert!(TcpStream::connect(("127.0.0.1", server.port)).await.is_err());

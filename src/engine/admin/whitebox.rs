@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use super::server::Sources;
 use crate::{
-    engine::record::view::{EntryView, Handling, ObjectQuery, ObjectReport, Problem, ProgramReport},
+    engine::record::{
+        redacted,
+        view::{EntryView, Handling, ObjectQuery, ObjectReport, Problem, ProgramReport},
+    },
     suggest,
     telemetry::metrics::{QueueReading, Readings, WatchReading},
 };
@@ -68,8 +71,9 @@ pub(super) fn object(sources: &Sources, path: &str) -> Answer {
         return (404, print(&unhandled(&query, &entries)));
     }
     let views = sources.insight.object(&query);
-    let handlings = views.into_iter().filter_map(|object| {
+    let handlings = views.into_iter().filter_map(|mut object| {
         let entry = entries.iter().find(|entry| entry.name == object.entry)?.clone();
+        object.last_error = object.last_error.as_deref().map(redacted);
         let runs = sources.journal.of(&object.entry, &object.object);
         Some(Handling { entry, object, runs })
     });

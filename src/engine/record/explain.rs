@@ -1,6 +1,6 @@
 //! A report in words: one sentence that answers, then what it rests on, in the manner of `kubectl describe`.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -69,10 +69,12 @@ fn answer(handling: &Handling, now: Timestamp) -> String {
             (format!("{name} has been running for {} because {}", span(now, *since), because(triggers)), None)
         }
         activity => {
-            let done = newest.map_or_else(
-                || format!("{name} has not run since the operator started"),
-                |run| format!("{name} {}", last(run, now)),
-            );
+            let done = match (newest, &object.last_error) {
+                (Some(run), _) => format!("{name} {}", last(run, now)),
+                // There were more runs than are remembered.
+                (None, Some(error)) => format!("{name} has failed: {}", first_line(error)),
+                (None, None) => format!("{name} has not run since the operator started"),
+            };
             (done, Some(expectation(entry, object, activity, now)))
         }
     };
@@ -148,6 +150,9 @@ fn result(run: &Run) -> String {
 fn expectation(entry: &EntryView, object: &ObjectView, activity: &Activity, now: Timestamp) -> String {
     if let Some(watch) = entry.watches.iter().find(|watch| !watch.synced) {
         return format!("{} waits for the watch of {}{}", entry.name, watch.scope(), trouble(watch));
+    }
+    if object.deleting {
+        return "it is being deleted".to_owned();
     }
     if object.suspended {
         return "it is suspended".to_owned();
@@ -340,20 +345,18 @@ fn first_line(text: &str) -> &str {
     text.trim().lines().next().unwrap_or_default()
 }
 
-/// What is written so far.
+/// What is written so far. Much of it comes from others: control characters, which a terminal would obey, are left out.
 #[derive(Default)]
 struct Text(String);
 
 impl Text {
     fn line(&mut self, line: &str) {
-        self.0.push_str(line);
+        self.0.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
         self.0.push('\n');
     }
 
     fn field(&mut self, label: &str, value: &str) {
-        let label = format!("{label}:");
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(self.0, "{label:<14} {value}");
+        self.line(&format!("{:<14} {value}", format!("{label}:")));
     }
 
     /// Several values under one label.
@@ -362,17 +365,13 @@ impl Text {
             if number == 0 {
                 self.field(label, &value);
             } else {
-                let _infallible = writeln!(self.0, "{:<14} {value}", "");
+                self.line(&format!("{:<14} {value}", ""));
             }
         }
     }
 
-    /// Text of somebody else: without control characters, which a terminal would obey.
     fn block(&mut self, text: &str) {
-        for line in text.trim_end().lines() {
-            let plain: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-            self.line(&format!("    {plain}"));
-        }
+        text.trim_end().lines().for_each(|line| self.line(&format!("    {line}")));
     }
 }
 

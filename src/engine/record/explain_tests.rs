@@ -121,6 +121,17 @@ fn what_is_at_rest_says_why_it_last_ran() {
 fn what_is_held_up_says_by_what() {
     assert_answers(&[
         (
+            |it| it.object.last_error = Some("no\u{1b}[2Jway\nat all".to_owned()),
+            "Hello a/x has failed: no[2Jway; it waits for changes.",
+        ),
+        (
+            |it| {
+                it.runs = vec![wrote()];
+                it.object.deleting = true;
+            },
+            "Hello a/x last ran 3m ago because DependentChanged by ConfigMap a/x-cfg; it wrote 1 object; it is being deleted.",
+        ),
+        (
             |it| {
                 it.entry.watches[1].synced = false;
                 it.entry.watches[1].trouble = Some("forbidden".to_owned());

@@ -17,38 +17,43 @@ pub(super) fn json(value: &Value) -> Value {
     hidden
 }
 
+/// A text without what is told as a credential: in a URL, or after `password=` and the like.
+pub fn text(text: &str) -> String {
+    Secrets::default().text(text)
+}
+
 /// Secrets that are known by their values, so that they are found where nobody expects them: in a status, or on stderr.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Takes down the secrets among what a handler was given.
-    pub(super) fn learn_state(&mut self, state: &State) {
-        self.learn(&state.object);
-        self.learn(&state.values);
-        for list in [&state.dependents, &state.references, &state.watched] {
-            list.values().flatten().for_each(|object| self.learn(object));
+    /// Those in what a handler was given, and in what it wants to write.
+    pub(super) fn of(given: Option<&State>, plan: Option<&Value>) -> Self {
+        let mut secrets = Self::default();
+        let of_state = given.into_iter().flat_map(|state| {
+            let lists = [&state.dependents, &state.references, &state.watched];
+            let objects = lists.into_iter().flat_map(|list| list.values().flatten());
+            [&state.object, &state.values].into_iter().chain(objects)
+        });
+        of_state.chain(plan).for_each(|value| walk(value, Place::Free, &mut |text| secrets.learn(text)));
+        // The longest first: a secret may be a part of another.
+        secrets.0.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+    }
+
+    fn learn(&mut self, text: &str) {
+        self.add(text);
+        let decoded = BASE64_STANDARD.decode(text.trim()).ok();
+        if let Some(decoded) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            self.add(&decoded);
         }
     }
 
-    /// Takes down the secrets in a value.
-    pub(super) fn learn(&mut self, value: &Value) {
-        walk(value, Place::Free, &mut |text| {
-            self.add(text);
-            let decoded = BASE64_STANDARD.decode(text.trim()).ok();
-            if let Some(decoded) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
-                self.add(&decoded);
-            }
-        });
-        // The longest first: a secret may be a part of another.
-        self.0.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        self.0.dedup();
-    }
-
+    /// As a whole, and each of its lines.
     fn add(&mut self, secret: &str) {
         let lines = secret.lines().filter(|_| secret.contains('\n'));
         for text in std::iter::once(secret.trim()).chain(lines.map(str::trim)) {
-            if text.len() >= SHORTEST && self.0.len() < MOST {
+            if self.0.len() < MOST && text.len() >= SHORTEST && !self.0.iter().any(|known| known == text) {
                 self.0.push(text.to_owned());
             }
         }

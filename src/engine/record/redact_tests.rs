@@ -59,17 +59,20 @@ fn what_follows_the_name_of_a_credential_is_hidden_in_texts() {
 
 #[test]
 fn known_secrets_are_found_everywhere_also_decoded_and_line_by_line() {
-    let mut secrets = Secrets::default();
-    secrets.learn(&json!({"kind": "Secret", "data": {"p": "aHVudGVyMi1odW50ZXIy", "short": "eA=="},
-        "stringData": {"key": "BEGIN KEY\nabcdefgh\nEND KEY"}}));
+    let secrets = Secrets::of(
+        None,
+        Some(&json!({"kind": "Secret", "data": {"p": "aHVudGVyMi1odW50ZXIy", "short": "eA=="},
+        "stringData": {"key": "BEGIN KEY\nabcdefgh\nEND KEY"}})),
+    );
     assert_eq!(secrets.text("it says hunter2-hunter2!"), "it says <redacted: 15 bytes>!");
     assert_eq!(secrets.text("it says aHVudGVyMi1odW50ZXIy"), "it says <redacted: 20 bytes>");
     assert_eq!(secrets.text("abcdefgh"), "<redacted: 8 bytes>");
     assert_eq!(secrets.text("x stays x"), "x stays x");
-    secrets.learn(
-        &json!({"env": [{"name": "MODE", "value": "production"}, {"name": "API_KEY", "value": "abc-def"}]}),
-    );
-    assert_eq!(secrets.text("in production by abc-def"), "in production by <redacted: 7 bytes>");
+    let env =
+        json!({"env": [{"name": "MODE", "value": "production"}, {"name": "API_KEY", "value": "abc-def"}]});
+    let state = State { object: env, ..State::default() };
+    let of_state = Secrets::of(Some(&state), None);
+    assert_eq!(of_state.text("in production by abc-def"), "in production by <redacted: 7 bytes>");
     let mut status = json!({"status": {"said": "<hunter2-hunter2>", "hunter2-hunter2": 1}});
     secrets.hide(&mut status);
     assert_eq!(status, json!({"status": {"said": "<<redacted: 15 bytes>>", "<redacted: 15 bytes>": 1}}));

@@ -213,19 +213,13 @@ fn trim(run: &mut Run, given: Option<&State>) {
     if run.plan.is_none() && run.stderr.is_empty() && run.events.is_empty() && failure.is_none() {
         return;
     }
-    let mut secrets = Secrets::default();
-    if let Some(given) = given {
-        secrets.learn_state(given);
-    }
-    if let Some(plan) = &run.plan {
-        secrets.learn(plan);
-    }
+    let secrets = Secrets::of(given, run.plan.as_ref());
     if let Some(plan) = &mut run.plan {
-        secrets.hide(plan);
         let length = plan.to_string().len();
         if length > PLAN_BYTES {
             *plan = Value::from(format!("left out: {length} bytes"));
         }
+        secrets.hide(plan);
     }
     run.stderr = end(secrets.text(&run.stderr), STDERR_BYTES);
     let messages = run.events.iter_mut().map(|event| &mut event.message);

@@ -374,3 +374,65 @@ pub(super) mod go {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(version: &str, password: &str) -> State {
+        let object = |name: &str| json!({"metadata": {"name": name, "uid": name, "resourceVersion": version, "generation": 3}});
+        let mut state = State { object: object("x"), attempt: 2, ..State::default() };
+        state.values = json!({"mode": "a", "password": password});
+        let secret = json!({"kind": "Secret", "metadata": {"uid": "s"}, "data": {"p": password}});
+        state.references.insert("secret.v1".to_owned(), vec![secret.clone(), secret]);
+        state
+    }
+
+    #[test]
+    fn what_was_given_is_counted_and_told_apart_without_its_secrets() {
+        let given = Given::of(&state("1", "hunter2"));
+        assert_eq!(given.references, BTreeMap::from([("secret.v1".to_owned(), 2)]));
+        assert_eq!((given.generation, given.attempt, given.digest.len()), (Some(3), 2, 16));
+        assert_eq!(Given::of(&state("1", "hunter3")).digest, given.digest, "else guesses could be tried");
+        assert_ne!(Given::of(&state("2", "hunter2")).digest, given.digest);
+        let other = State { values: json!({"mode": "b"}), ..state("1", "hunter2") };
+        assert_ne!(Given::of(&other).digest, given.digest);
+    }
+
+    #[test]
+    fn a_reply_is_summed_up() {
+        assert_eq!(Answered::of(&Reply::default()), Answered::default());
+        let text =
+            br#"{"object": null, "status": {}, "dependents": {"configmap.v1": [{}, {}]}, "requeueAfter": 5}"#;
+        let reply = Reply::parse(text, crate::contract::ReplyFormat::Program).unwrap();
+        let answered = serde_json::to_value(Answered::of(&reply)).unwrap();
+        assert_eq!(
+            answered,
+            json!({"object": "deleted", "status": true, "dependents": {"configmap.v1": 2}, "requeueAfter": "5s"})
+        );
+    }
+
+    #[test]
+    fn a_run_reads_back_what_it_writes() {
+        let object = Gvk::new("", "v1", "Pod");
+        let object = ObjectRef { gvk: object, namespace: None, name: "p".to_owned() };
+        let mut run = Run::new("e".to_owned(), object, Vec::new(), Timestamp::UNIX_EPOCH);
+        for outcome in [
+            Outcome::Done { writes: 2 },
+            Outcome::Stale,
+            Outcome::Gone,
+            Outcome::Failed {
+                reason: "R".to_owned(),
+                message: "m".to_owned(),
+                retry_in: Duration::from_mins(1),
+            },
+        ] {
+            run.outcome = outcome;
+            let text = serde_json::to_string(&run).unwrap();
+            assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run, "{text}");
+        }
+        assert!(serde_json::to_string(&run).unwrap().contains(r#""retryIn":"1m""#));
+    }
+}

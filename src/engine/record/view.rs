@@ -252,7 +252,7 @@ pub struct ObjectView {
     /// Whether it is held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowed: Option<Slowed>,
-    /// The failure of the last run, until one succeeds.
+    /// The failure of the last run, until one succeeds. As the engine has it: the server takes out what it shows of secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
