@@ -148,10 +148,10 @@ impl Whole {
             (Place::Secret, _) | (Place::OfSecret, "data" | "stringData") => Place::Secret,
             // The annotation has the whole manifest as a text.
             (Place::Doubtful, _) | (_, "kubectl.kubernetes.io/last-applied-configuration") => Place::Doubtful,
+            _ if is_credential(key) => Place::Secret,
             (Place::OfSecret, _) => Place::OfSecret,
             (_, "patch") if self.patches_secret => Place::OfSecret,
             (_, "env") => Place::Env,
-            _ if is_credential(key) => Place::Secret,
             _ => Place::Free,
         }
     }

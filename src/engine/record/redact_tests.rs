@@ -10,6 +10,10 @@ fn what_is_in_the_place_of_a_secret_is_hidden_and_the_rest_is_not() {
             json!({"kind": "Secret", "metadata": {"name": "a"}, "data": {"p": "<redacted: 12 bytes>"}, "type": "Opaque"}),
         ),
         (
+            json!({"kind": "Secret", "metadata": {"annotations": {"x/token": "abc", "x/team": "b"}}}),
+            json!({"kind": "Secret", "metadata": {"annotations": {"x/token": "<redacted: 3 bytes>", "x/team": "b"}}}),
+        ),
+        (
             json!({"kind": "SecretList", "items": [{"stringData": {"p": "x"}}]}),
             json!({"kind": "SecretList", "items": [{"stringData": {"p": "<redacted: 1 bytes>"}}]}),
         ),

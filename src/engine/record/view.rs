@@ -11,7 +11,8 @@ use crate::{
     object::{Gvk, Key, ObjectRef},
 };
 
-/// A look into running controllers. All methods are quick: they take locks for a moment, and never wait.
+/// A look into running controllers. All methods are quick: they take locks for a moment, never wait, and look at no
+/// contents. `/readyz` and `/metrics` ask every few seconds.
 pub trait Insight: Send + Sync {
     /// All entries, in the order of the config.
     fn entries(&self) -> Vec<EntryView>;
@@ -124,7 +125,7 @@ pub struct WatchView {
     pub trouble: Option<String>,
     /// How many objects it holds.
     pub objects: usize,
-    /// How much memory they take, in bytes; roughly.
+    /// How much memory they take, in bytes; roughly, and summed up as objects come and go.
     pub bytes: u64,
 }
 
