@@ -1,9 +1,11 @@
 //! The command line: one file per command. The only place that reads the environment and prints.
 
 mod apply;
+mod ask;
 mod builtin;
 mod check;
 mod config;
+mod explain;
 mod files;
 mod generate;
 mod helm;
@@ -42,6 +44,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
     Render(render::RenderArgs),
+    /// Tell why the handler of an object last ran or did not, what it answered, what was written and what it waits for
+    Explain(explain::ExplainArgs),
     /// Show the configs that are built into the program
     Config(config::ConfigArgs),
     /// Print what is generated from the code
@@ -77,6 +81,7 @@ pub fn main() -> Exit {
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
+        Command::Explain(args) => explain::main(&args),
         Command::Config(args) => config::main(&args),
         // In Helm's own words: helmfile, and our reading of it, look for its `Error:`.
         Command::Helm(args) => helm::main(&args).or_else(|error| {

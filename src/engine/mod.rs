@@ -4,6 +4,7 @@
 //! `cluster::cache` → `controller::queue` → `controller::reconcile` → observe → [`handler`] → `contract::Reply` →
 //! `controller::plan` → execute → `cluster::apply` → [`record`].
 
+pub mod admin;
 pub mod config;
 pub mod controller;
 pub mod generate;

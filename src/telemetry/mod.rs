@@ -1,3 +1,4 @@
 //! What the program says of itself.
 
 pub mod log;
+pub mod metrics;

@@ -27,6 +27,7 @@ const PURE: &[&str] = &[
     "contract",
     "engine/generate",
     "engine/query",
+    "engine/record",
     "engine/template",
     "helmfile/api",
     "helmfile/applier/outcome",
