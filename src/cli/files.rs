@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{builtin::LIBRARY, world};
 use crate::{
-    engine::config::{Diagnostics, Loaded, Source, Surroundings, load},
+    engine::config::{LoadError, Loaded, Source, Surroundings, load},
     yaml,
 };
 
@@ -42,7 +42,7 @@ fn assignment(text: &str) -> Result<(String, Value), String> {
 
 impl ConfigFiles {
     /// Reads and compiles them.
-    pub(super) fn load(&self) -> Result<Loaded, Diagnostics> {
+    pub(super) fn load(&self) -> Result<Loaded, LoadError> {
         let sources: Vec<Source> = self.files.iter().map(|file| Source::parse(file)).collect();
         let path = world::environment().remove(OsStr::new("PATH"));
         let mut set = Map::new();

@@ -8,9 +8,12 @@ pub mod diagnostic;
 mod load;
 pub mod model;
 pub mod raw;
+pub mod reload;
 mod shape;
+mod trail;
 mod tree;
+pub mod watch;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use load::{Library, Loaded, Source, Surroundings, load};
+pub use load::{Library, LoadError, Loaded, Source, Surroundings, load};
 pub use model::{Config, Crd, Entry, Exec, Handler, Program, Reconciler};
