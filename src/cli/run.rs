@@ -48,7 +48,7 @@ pub(super) struct RunArgs {
     drain_timeout: GoDuration,
 }
 
-fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn namespace(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
         return Err("a namespace has lower-case letters, digits and `-` only".to_owned());
