@@ -10,6 +10,7 @@ mod helm;
 mod render;
 mod report;
 mod run;
+mod test;
 mod world;
 
 use std::ffi::OsString;
@@ -38,10 +39,12 @@ enum Command {
     Run(run::RunArgs),
     /// Make the cluster equal to one helmfile: as a hook with the state on stdin, or from --source without any object
     Apply(apply::ApplyArgs),
-    /// Compile a config and say all that is wrong with it; needs no cluster
+    /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
     Render(render::RenderArgs),
+    /// Run handlers for given objects and compare what would be written with what is expected; needs no cluster
+    Test(test::TestArgs),
     /// Show the configs that are built into the program
     Config(config::ConfigArgs),
     /// Print what is generated from the code
@@ -77,6 +80,7 @@ pub fn main() -> Exit {
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
+        Command::Test(args) => test::main(&args),
         Command::Config(args) => config::main(&args),
         // In Helm's own words: helmfile, and our reading of it, look for its `Error:`.
         Command::Helm(args) => helm::main(&args).or_else(|error| {

@@ -8,6 +8,7 @@ mod support;
 mod architecture;
 mod cli;
 mod fetch_git;
+mod offline;
 mod process;
 mod waiting;
 

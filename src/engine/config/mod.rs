@@ -16,6 +16,7 @@ mod trail;
 mod tree;
 pub mod watch;
 
+pub(crate) use compile::lay_over;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Library, LoadError, Loaded, Source, Surroundings, load};
 pub use model::{Config, Crd, Entry, Exec, Handler, Program, Reconciler};

@@ -5,6 +5,7 @@ mod context;
 mod difference;
 mod entry;
 mod execute;
+mod given;
 mod observe;
 pub mod offline;
 mod ownership;

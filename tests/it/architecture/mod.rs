@@ -47,6 +47,7 @@ const PURE: &[&str] = &[
     "engine/config/tree.rs",
     "engine/controller/backoff.rs",
     "engine/controller/difference.rs",
+    "engine/controller/given.rs",
     "engine/controller/ownership.rs",
     "engine/controller/plan.rs",
     "digest.rs",
