@@ -31,7 +31,7 @@ resources:
 - {version: v1, kind: Pod, reconciler: {template: {inline: 'status: {seen: true}'}}}
 ";
 
-const ONE_SHOP: &str = "{apiVersion: example.com/v1, kind: Shop, metadata: {name: one, namespace: n}}\n";
+const ONE_SHOP: &str = "{apiVersion: example.com/v1, kind: Shop, metadata: {name: one, namespace: team}}\n";
 
 fn write(folder: &Path, file: &str, text: &str) {
     let file = folder.join(file);
@@ -51,7 +51,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 /// What `test -f config.yaml` says in a folder, and whether it exits with 0.
 fn tested(folder: &TempDir, args: &[&str]) -> (String, bool) {
-    let output = run(folder.path(), &[&["test", "-f", "config.yaml"], args].concat());
+    let output = run(folder.path(), &[&["test", "-f", "config.yaml", "--log=warn"], args].concat());
     (stdout(&output) + &stderr(&output), output.status.success())
 }
 
@@ -73,16 +73,16 @@ fn the_cases_of_the_example_and_of_the_documentation_are_good() {
 
 #[test]
 fn each_handled_object_is_rendered_unless_one_is_chosen() {
-    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}\n";
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team}}\n";
     let folder = folder(&[("objects.yaml", &format!("{ONE_SHOP}---\n{pod}"))]);
     let render = |args: &[&str]| {
         run(folder.path(), &[&["render", "-f", "config.yaml", "objects.yaml"], args].concat())
     };
     let all = stdout(&render(&[]));
     let heads: Vec<&str> = all.lines().filter(|line| line.starts_with('#')).collect();
-    assert_eq!(heads, ["# Shop n/one by entry shop.example.com", "# Pod n/p by entry pod"]);
+    assert_eq!(heads, ["# Shop team/one by entry shop.example.com", "# Pod team/p by entry pod"]);
     let one = stdout(&render(&["--object", "pod/p"]));
-    assert!(one.starts_with("# Pod n/p") && !one.contains("Shop") && all.ends_with(&one), "{one}");
+    assert!(one.starts_with("# Pod team/p") && !one.contains("Shop") && all.ends_with(&one), "{one}");
     let none = render(&["--object", "Pod/q"]);
     assert_eq!(none.status.code(), Some(1));
     assert_eq!(
@@ -119,9 +119,9 @@ resources:
   reconciler: {template: {inline: 'status: {{toJson references}}'}}
 ";
     let secret = |name: &str| {
-        format!("---\n{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: n}}}}\n")
+        format!("---\n{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: team}}}}\n")
     };
-    let shop = "{apiVersion: example.com/v1, kind: Shop, metadata: {name: one, namespace: n}, spec: {keys: [a, b], settings: c}}\n";
+    let shop = "{apiVersion: example.com/v1, kind: Shop, metadata: {name: one, namespace: team}, spec: {keys: [a, b], settings: c}}\n";
     let objects = [shop.to_owned(), secret("a"), secret("b"), secret("c")].concat();
     let folder = folder(&[("references.yaml", config), ("objects.yaml", &objects)]);
     let rendered = stdout(&run(folder.path(), &["render", "-f", "references.yaml", "objects.yaml"]));
@@ -156,9 +156,9 @@ fn a_case_is_written_passes_and_fails_when_something_changes() {
 fn a_handler_that_fails_is_an_outcome_and_a_case_may_bring_its_own_config() {
     let broken = "resources:\n- {version: v1, kind: Pod, reconciler: {exec: {command: ./nope.sh}}}\n";
     let folder = folder(&[
-        ("tests/a/given.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}"),
+        ("tests/a/given.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team}}"),
         ("tests/a/config.yaml", broken),
-        ("tests/b/given.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}"),
+        ("tests/b/given.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team}}"),
         (
             "tests/b/config.yaml",
             "resources:\n- {version: v1, kind: Pod, reconciler: {exec: {command: sh, args: [-c, 'echo no such luck >&2; exit 3']}}}\n",
@@ -192,16 +192,20 @@ fn mistakes_in_cases_are_named_and_never_written_down_as_expected() {
             "FAILED a\n    given.yaml: the config has no entry for any of these objects (example.com/v1 Shopp); it handles example.com/v1 Shop, v1 Pod\n",
         ),
         (
+            &[("tests/a/given.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}")],
+            "FAILED a\n    given.yaml is unusable: `metadata.namespace` in document 1 is wrong: it must be a text, found false; write it in quotes\n",
+        ),
+        (
             &[("tests/a/given.yaml", "attempts: 3")],
             "FAILED a\n    given.yaml is unusable: document 1 has the unknown key `attempts`; did you mean `attempt`?\n",
         ),
         (
             &[("tests/a/given.yaml", ONE_SHOP), ("tests/a/config.yaml", "resource: []")],
-            "FAILED a\n    error: unknown field `resource` in ",
+            "FAILED a\n    error: unknown field `resource`; did you mean `resources`?",
         ),
         (
             &[("tests/a/given.yaml", ONE_SHOP), ("config.yaml", "resource: []")],
-            "error: unknown field `resource` in ",
+            "error: unknown field `resource`; did you mean `resources`?",
         ),
     ] {
         let folder = folder(files);

@@ -95,6 +95,13 @@ impl Given {
         if Gvk::of(&object).is_none() {
             return lacks("`apiVersion` and `kind`");
         }
+        for field in ["name", "namespace"] {
+            // YAML reads an unquoted `n` or `1` as something else than the author meant.
+            if let Some(odd) = object["metadata"].get(field).filter(|value| !value.is_string()) {
+                let problem = format!("it must be a text, found {odd}; write it in quotes");
+                return Err(GivenError::WrongValue { number, key: format!("metadata.{field}"), problem });
+            }
+        }
         if object::name(&object).is_empty() {
             return lacks("`metadata.name`");
         }
@@ -184,8 +191,8 @@ mod tests {
 
     #[test]
     fn uids_are_made_up_always_the_same_and_owners_get_theirs() {
-        let text = "{apiVersion: g/v1, kind: A, metadata: {name: a, namespace: n}}\n---\n\
-                    apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  namespace: n\n  ownerReferences:\n  \
+        let text = "{apiVersion: g/v1, kind: A, metadata: {name: a, namespace: team}}\n---\n\
+                    apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  namespace: team\n  ownerReferences:\n  \
                     - {apiVersion: g/v1, kind: A, name: a}\n  - {apiVersion: g/v1, kind: A, name: b}\n  - {apiVersion: g/v1, kind: A, name: a, uid: x}\n";
         let objects = Given::read(text).unwrap().objects;
         assert_eq!(object::uid(&objects[0]), Some("00000000-0000-0000-0000-000000000000"));
@@ -203,10 +210,10 @@ mod tests {
                 "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {namespace}}}}}\n---\n"
             )
         };
-        let given = Given::read(&[pod("a", "n"), pod("a", "m"), pod("b", "n")].concat()).unwrap();
-        let found = given.referred(&Gvk::new("", "v1", "Pod"), &["a", "c"], Some("n"));
-        assert_eq!(found.iter().map(|pod| Key::of(pod).to_string()).collect::<Vec<_>>(), ["n/a"]);
-        assert_eq!(given.referred(&Gvk::new("", "v2", "Pod"), &["a"], Some("n")), Vec::<Value>::new());
+        let given = Given::read(&[pod("a", "team"), pod("a", "m"), pod("b", "team")].concat()).unwrap();
+        let found = given.referred(&Gvk::new("", "v1", "Pod"), &["a", "c"], Some("team"));
+        assert_eq!(found.iter().map(|pod| Key::of(pod).to_string()).collect::<Vec<_>>(), ["team/a"]);
+        assert_eq!(given.referred(&Gvk::new("", "v2", "Pod"), &["a"], Some("team")), Vec::<Value>::new());
     }
 
     #[test]
