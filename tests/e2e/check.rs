@@ -89,13 +89,13 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
             ),
             format!("error: may not create, patch `events.events.k8s.io` {place}, which entry `web` needs"),
             format!(
+                "error: may not list, watch `services` {place}, which each of the entries `look`, `web` needs"
+            ),
+            format!(
                 "note: may not delete `services` {place}, which entry `web` needs only when a reply deletes the object"
             ),
             format!(
                 "note: may not patch `services` {place}, which entry `web` needs only when a reply edits the object"
-            ),
-            format!(
-                "error: may not list, watch `services` {place}, which each of the entries `look`, `web` needs"
             ),
             format!("error: may not update `services/finalizers` {place}, which entry `web` needs"),
             format!("error: may not patch `services/status` {place}, which entry `web` needs"),

@@ -267,9 +267,9 @@ async fn forbidden(
     let refused: Vec<_> = questions.buffered(AT_ONCE).try_collect().await?;
     let mut verbs = BTreeMap::<_, Vec<String>>::new();
     for (act, when, entries) in refused.into_iter().flatten() {
-        verbs.entry((resource(&act), act.namespace, entries, when)).or_default().push(act.verb);
+        verbs.entry((resource(&act), act.namespace, when, entries)).or_default().push(act.verb);
     }
-    let found = verbs.into_iter().map(|((resource, namespace, entries, only_when), verbs)| {
+    let found = verbs.into_iter().map(|((resource, namespace, only_when, entries), verbs)| {
         Finding::Forbidden { resource, namespace, entries, only_when, verbs }
     });
     Ok(found.collect())
