@@ -65,8 +65,8 @@ pub(super) fn main(args: &TestArgs) -> anyhow::Result<Exit> {
             }
             Err(why) => {
                 bad += 1;
-                let why: String = why.lines().map(|line| format!("    {line}\n")).collect();
-                format!("FAILED {name}\n{why}")
+                let why: Vec<String> = why.lines().map(|line| format!("    {line}\n")).collect();
+                format!("FAILED {name}\n{}", why.concat())
             }
         };
         report::print(&line)?;

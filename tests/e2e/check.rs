@@ -77,9 +77,9 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
                 - {name: look, version: v1, kind: Service, reconciler: {exec: {command: sh}, observe: true}}\n";
     let config = scene.write("config.yaml", text, 0o644);
     let namespace = scene.namespace.as_str();
-    let args = ["-f", config.to_str().unwrap(), "-n", namespace];
-    let nobody = account(&scene, "nobody", &[]).await;
-    let found = check(plane, &nobody, &args).await;
+    let here = ["-f", config.to_str().unwrap(), "-n", namespace];
+    let without = account(&scene, "nobody", &[]).await;
+    let found = check(plane, &without, &here).await;
     let place = format!("in namespace `{namespace}`");
     assert_eq!(
         said(&found),
@@ -110,13 +110,13 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
         ("update", "services/finalizers"),
         ("patch", "services/status"),
     ];
-    let somebody = account(&scene, "somebody", &rules).await;
-    let found = check(plane, &somebody, &args).await;
+    let bound = account(&scene, "somebody", &rules).await;
+    let found = check(plane, &bound, &here).await;
     assert_eq!(found.stdout, b"ok: web, look\n", "{}", found.stderr);
     assert!(found.status.success());
     assert_eq!(said(&found).len(), 2, "only notes: {}", found.stderr);
     // The same rights are not enough where no namespace is named.
-    let everywhere = check(plane, &somebody, &args[..2]).await;
+    let everywhere = check(plane, &bound, &here[..2]).await;
     assert!(
         everywhere.stderr.contains("may not list, watch `services` in the whole cluster"),
         "{}",

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, message) in [
-            ("a: [", "not YAML: line 2, column 1"),
+            ("a: [", "not YAML: line 1, column 4: unclosed bracket"),
             ("kind: Pod", "document 1 lacks `apiVersion` and `kind`, which every object has"),
             ("apiVersion: v1\nkind: Pod", "document 1 lacks `metadata.name`, which every object has"),
             (

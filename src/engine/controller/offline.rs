@@ -81,16 +81,16 @@ fn no_entry(config: &Config, given: &Given, count: usize) -> NoEntry {
 ///
 /// # Errors
 /// When the handler fails, or its reply must not be carried out.
-pub async fn render(handled: &Handled<'_>, given: &Given, runtime: &Runtime) -> Result<Plan, OfflineError> {
-    let entry = &handled.entry;
+pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> Result<Plan, OfflineError> {
+    let entry = &subject.entry;
     // Without a handler for it, the engine waits for the object's end, or for the beginning of that.
-    let Some((handler, trigger)) = choose(entry, handled.object) else { return Ok(Plan::default()) };
-    let paper = Paper::of(handled, given);
+    let Some((handler, trigger)) = choose(entry, subject.object) else { return Ok(Plan::default()) };
+    let paper = Paper::of(subject, given);
     let state = paper.state(given, trigger);
     // Nothing is written, so what the handler reports on the way is dropped.
     let (tell, mut hear) = mpsc::channel::<Progress>(16);
-    let run = handler::call(handler, entry, &handled.name, &state, runtime, tell);
-    let (answer, ()) = tokio::join!(run, async { while hear.recv().await.is_some() {} });
+    let call = handler::call(handler, entry, &subject.name, &state, runtime, tell);
+    let (answer, ()) = tokio::join!(call, async { while hear.recv().await.is_some() {} });
     let reply = answer?.reply;
     if entry.observes() {
         return Ok(Plan::default());
