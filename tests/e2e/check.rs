@@ -97,6 +97,9 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
             format!(
                 "note: may not patch `services` {place}, which entry `web` needs only when a reply edits the object"
             ),
+            format!(
+                "note: may not get `services` {place}, which entry `web` needs only when the kind's conditions are one list for all who write them"
+            ),
             format!("error: may not update `services/finalizers` {place}, which entry `web` needs"),
             format!("error: may not patch `services/status` {place}, which entry `web` needs"),
         ]
@@ -114,7 +117,7 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
     let found = check(plane, &bound, &here).await;
     assert_eq!(found.stdout, b"ok: web, look\n", "{}", found.stderr);
     assert!(found.status.success());
-    assert_eq!(said(&found).len(), 2, "only notes: {}", found.stderr);
+    assert_eq!(said(&found).len(), 3, "only notes: {}", found.stderr);
     // The same rights are not enough where no namespace is named.
     let everywhere = check(plane, &bound, &here[..2]).await;
     assert!(

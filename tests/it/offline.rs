@@ -114,7 +114,7 @@ resources:
   version: v1
   kind: Shop
   references:
-  - {version: v1, kind: Secret, nameFieldPath: .spec.keys}
+  - {version: v1, kind: Secret, nameFieldPath: '.spec.keys[*]'}
   - {version: v1, kind: ConfigMap, nameFieldPath: .spec.settings}
   reconciler: {template: {inline: 'status: {{toJson references}}'}}
 ";

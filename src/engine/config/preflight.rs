@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     model::{Config, Crd, Entry},
-    rights::{Need, Part, Right, registration, rights},
+    rights::{Need, Part, Reach, Right, registration, rights},
 };
 use crate::{
     cluster::{
@@ -118,7 +118,9 @@ pub async fn look(
     for entry in &config.entries {
         for right in rights(entry) {
             match kinds.get(&right.gvk) {
-                Some(Some(kind)) => wanted.add(entry, &right, kind, &places(entry, &kinds, kind, namespaces)),
+                Some(Some(kind)) => {
+                    wanted.add(entry, &right, kind, &places(entry, &kinds, &right, kind, namespaces));
+                }
                 _ => wanted.missing(&right.gvk, &entry.name),
             }
         }
@@ -195,18 +197,28 @@ async fn kinds(config: &Config, discovery: &Discovery) -> Result<Kinds, Discover
     Ok(kinds)
 }
 
-/// Where an entry does things to a kind.
-fn places(entry: &Entry, kinds: &Kinds, kind: &Kind, namespaces: &[String]) -> Vec<Option<String>> {
-    let is_clusters =
-        kinds.get(&entry.gvk).is_some_and(|own| own.as_ref().is_some_and(|own| !own.namespaced));
-    let chosen = entry.select.namespaces.as_ref();
-    match (kind.namespaced, namespaces, chosen.and_then(NamespacePatterns::exact)) {
-        (false, ..) => vec![None],
+/// Where an entry does things to a kind; the operator is limited to `limits`, unless there are none.
+fn places(
+    entry: &Entry,
+    kinds: &Kinds,
+    right: &Right,
+    kind: &Kind,
+    limits: &[String],
+) -> Vec<Option<String>> {
+    let own = kinds.get(&entry.gvk).and_then(Option::as_ref);
+    if !kind.namespaced {
+        return vec![None];
+    }
+    if kind.group == "events.k8s.io" && own.is_some_and(|own| !own.namespaced) {
         // Where Events of objects without a namespace are.
-        _ if is_clusters && kind.group == "events.k8s.io" => vec![Some("default".to_owned())],
-        (true, [], None) => vec![None],
-        (true, [], Some(exact)) => exact.into_iter().map(Some).collect(),
-        (true, limits, _) => {
+        return vec![Some("default".to_owned())];
+    }
+    let chosen = entry.select.namespaces.as_ref().filter(|_| right.reach == Reach::Entry);
+    let exact = chosen.and_then(NamespacePatterns::exact);
+    match (limits, exact) {
+        ([], None) => vec![None],
+        ([], Some(exact)) => exact.into_iter().map(Some).collect(),
+        (limits, _) => {
             let both = limits.iter().filter(|limit| chosen.is_none_or(|chosen| chosen.matches(limit)));
             both.cloned().map(Some).collect()
         }
@@ -229,7 +241,7 @@ impl Wanted {
     fn add(&mut self, entry: &Entry, right: &Right, kind: &Kind, places: &[Option<String>]) {
         let when = match right.need {
             Need::Always => None,
-            Need::Reply(what) => Some(format!("when a reply {what}")),
+            Need::When(when) => Some(format!("when {when}")),
         };
         for place in places {
             let entries = self.acts.entry((act(right, kind, place.clone()), when.clone())).or_default();

@@ -66,11 +66,20 @@ impl Part {
 pub enum Need {
     /// The engine uses it in any case.
     Always,
-    /// Only when a handler's reply asks for it, which nobody knows before.
-    Reply(&'static str),
+    /// Only at times that nobody knows before; a clause that says which.
+    When(&'static str),
 }
 
-/// One right. Where the kind has namespaces, it is needed in those that the entry works in.
+/// Where a right is needed, if the kind has namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reach {
+    /// In the namespaces that the entry chooses, as far as the operator works there.
+    Entry,
+    /// Wherever the operator works.
+    Operator,
+}
+
+/// One right.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Right {
     /// The kind.
@@ -79,74 +88,97 @@ pub struct Right {
     pub part: Part,
     /// What is done.
     pub verb: Verb,
+    /// Where.
+    pub reach: Reach,
     /// Whether it is used in any case.
     pub need: Need,
 }
 
+const EDITS: Need = Need::When("a reply edits the object");
+const DELETES: Need = Need::When("a reply deletes the object");
+const STATES: Need = Need::When("a reply has a status");
+const WHOLE_LIST: Need = Need::When("the kind's conditions are one list for all who write them");
+const FAILS: Need = Need::When("its handler fails");
+
+/// What hears of all changes.
+const FOLLOW: [Verb; 2] = [Verb::List, Verb::Watch];
+
 /// The rights that an entry needs, each once, in a fixed order. Kinds that replies ask to watch are not among them.
 pub fn rights(entry: &Entry) -> Vec<Right> {
     let mut needs = Needs::default();
-    needs.add(&entry.gvk, Part::Main, &[Verb::List, Verb::Watch], Need::Always);
+    needs.add(&entry.gvk, Part::Main, &FOLLOW, Reach::Entry, Need::Always);
     for dependent in &entry.dependents {
-        needs.add(&dependent.gvk, Part::Main, &[Verb::List, Verb::Watch], Need::Always);
+        // One watch for all entries.
+        needs.add(&dependent.gvk, Part::Main, &FOLLOW, Reach::Operator, Need::Always);
     }
     let follows = entry.wakes.on.contains(&TriggerType::ReferenceChanged);
     for reference in &entry.references {
-        needs.add(&reference.gvk, Part::Main, &[Verb::Get], Need::Always);
         if follows {
-            needs.add(&reference.gvk, Part::Main, &[Verb::List, Verb::Watch], Need::Always);
+            needs.add(&reference.gvk, Part::Main, &FOLLOW, Reach::Operator, Need::Always);
+        } else {
+            needs.add(&reference.gvk, Part::Main, &[Verb::Get], Reach::Entry, Need::Always);
         }
     }
     if entry.select.namespace_labels.is_some() {
-        needs.add(&Gvk::new("", "v1", "Namespace"), Part::Main, &[Verb::List, Verb::Watch], Need::Always);
+        needs.add(&Gvk::new("", "v1", "Namespace"), Part::Main, &FOLLOW, Reach::Operator, Need::Always);
     }
+    let events = Gvk::new("events.k8s.io", "v1", "Event");
+    let tells = if entry.observes() { FAILS } else { Need::Always };
+    needs.add(&events, Part::Main, &[Verb::Create, Verb::Patch], Reach::Entry, tells);
     if !entry.observes() {
         needs.writes(entry);
     }
-    needs.0.into_iter().map(|((gvk, part, verb), need)| Right { gvk, part, verb, need }).collect()
+    let right = |((gvk, part, verb), (need, reach))| Right { gvk, part, verb, reach, need };
+    needs.0.into_iter().map(right).collect()
 }
 
 /// The rights that a config needs besides those of its entries: to register its CRDs.
 pub fn registration(config: &Config) -> Vec<Right> {
     let gvk = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     let verbs = [Verb::Get, Verb::Create, Verb::Patch].into_iter();
-    let right = |verb| Right { gvk: gvk.clone(), part: Part::Main, verb, need: Need::Always };
+    let right =
+        |verb| Right { gvk: gvk.clone(), part: Part::Main, verb, reach: Reach::Operator, need: Need::Always };
     verbs.filter(|_| !config.crds.is_empty()).map(right).collect()
 }
 
-/// Each right and how much it is needed; the greatest need counts.
+/// Each right, how much it is needed and where; the greatest need and reach count.
 #[derive(Default)]
-struct Needs(BTreeMap<(Gvk, Part, Verb), Need>);
+struct Needs(BTreeMap<(Gvk, Part, Verb), (Need, Reach)>);
 
 impl Needs {
-    fn add(&mut self, gvk: &Gvk, part: Part, verbs: &[Verb], need: Need) {
+    fn add(&mut self, gvk: &Gvk, part: Part, verbs: &[Verb], reach: Reach, need: Need) {
         for verb in verbs {
-            let known = self.0.entry((gvk.clone(), part, *verb)).or_insert(need);
-            *known = need.min(*known);
+            let known = self.0.entry((gvk.clone(), part, *verb)).or_insert((need, reach));
+            *known = (need.min(known.0), reach.max(known.1));
         }
     }
 
     fn writes(&mut self, entry: &Entry) {
         for dependent in &entry.dependents {
-            // The last look before a first apply is at the API server, and an apply that creates needs both verbs.
+            // One that exists already is looked at, and an apply that creates needs both verbs.
             let verbs = [Verb::Get, Verb::Create, Verb::Patch, Verb::Delete];
-            self.add(&dependent.gvk, Part::Main, &verbs, Need::Always);
+            // Without an owner reference they may be anywhere.
+            let reach = if dependent.orphan { Reach::Operator } else { Reach::Entry };
+            self.add(&dependent.gvk, Part::Main, &verbs, reach, Need::Always);
             if !dependent.orphan {
                 // Owner references block the owner's deletion; some clusters let only those do that who have this.
-                self.add(&entry.gvk, Part::Finalizers, &[Verb::Update], Need::Always);
+                self.own(entry, Part::Finalizers, &[Verb::Update], Need::Always);
             }
         }
         if entry.finalizer.is_some() {
-            self.add(&entry.gvk, Part::Main, &[Verb::Patch], Need::Always);
+            self.own(entry, Part::Main, &[Verb::Get, Verb::Patch], Need::Always);
         }
         if entry.condition.is_some() {
-            self.add(&entry.gvk, Part::Status, &[Verb::Patch], Need::Always);
+            self.own(entry, Part::Status, &[Verb::Patch], Need::Always);
         }
-        self.add(&entry.gvk, Part::Main, &[Verb::Patch], Need::Reply("edits the object"));
-        self.add(&entry.gvk, Part::Main, &[Verb::Delete], Need::Reply("deletes the object"));
-        self.add(&entry.gvk, Part::Status, &[Verb::Patch], Need::Reply("has a status"));
-        let events = Gvk::new("events.k8s.io", "v1", "Event");
-        self.add(&events, Part::Main, &[Verb::Create, Verb::Patch], Need::Always);
+        self.own(entry, Part::Main, &[Verb::Patch], EDITS);
+        self.own(entry, Part::Main, &[Verb::Delete], DELETES);
+        self.own(entry, Part::Status, &[Verb::Patch], STATES);
+        self.own(entry, Part::Main, &[Verb::Get], WHOLE_LIST);
+    }
+
+    fn own(&mut self, entry: &Entry, part: Part, verbs: &[Verb], need: Need) {
+        self.add(&entry.gvk, part, verbs, Reach::Entry, need);
     }
 }
 
@@ -155,14 +187,18 @@ mod tests {
     use super::*;
     use crate::engine::config::{Library, Source, Surroundings, load};
 
-    /// The rights of the one entry of a config, as `verb[,verb] Kind[/part]`, those that replies need in parentheses.
-    fn needed(entry: &str) -> Vec<String> {
+    fn read(entry: &str) -> std::sync::Arc<Entry> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
-        std::fs::write(&file, format!("resources:\n- {{group: g.io, version: v1, kind: A, {entry}}}\n"))
-            .unwrap();
+        let text = format!("resources:\n- {{group: g.io, version: v1, kind: A, {entry}}}\n");
+        std::fs::write(&file, text).unwrap();
         let loaded = load(&[Source::File(file)], &Library::default(), &Surroundings::default()).unwrap();
-        let rights = rights(&loaded.config.entries[0]);
+        std::sync::Arc::clone(&loaded.config.entries[0])
+    }
+
+    /// The rights of the one entry of a config, as `verb[,verb] Kind[/part]`, those that are not always needed in parentheses.
+    fn needed(entry: &str) -> Vec<String> {
+        let rights = rights(&read(entry));
         let same = |one: &Right, other: &Right| {
             (&one.gvk, one.part) == (&other.gvk, other.part)
                 && (one.need == Need::Always) == (other.need == Need::Always)
@@ -183,7 +219,7 @@ mod tests {
         for (entry, expected) in [
             (
                 EXEC.to_owned(),
-                vec!["list,watch A", "(patch,delete A)", "(patch A/status)", events],
+                vec!["list,watch A", "(get A)", "(patch,delete A)", "(patch A/status)", events],
             ),
             (
                 format!("{EXEC}, condition: Ready, dependents: [{{version: v1, kind: Pod}}]"),
@@ -191,7 +227,7 @@ mod tests {
                     "get,list,watch,create,patch,delete Pod",
                     events,
                     "list,watch A",
-                    "(patch,delete A)",
+                    "(get A)", "(patch,delete A)",
                     "patch A/status",
                     "update A/finalizers",
                 ],
@@ -201,7 +237,7 @@ mod tests {
                 vec![
                     "get,list,watch,create,patch,delete Pod",
                     events,
-                    "list,watch,patch A",
+                    "get,list,watch,patch A",
                     "(delete A)",
                     "(patch A/status)",
                 ],
@@ -213,7 +249,7 @@ mod tests {
                     "get Secret",
                     events,
                     "list,watch A",
-                    "(patch,delete A)",
+                    "(get A)", "(patch,delete A)",
                     "(patch A/status)",
                 ],
             ),
@@ -221,7 +257,7 @@ mod tests {
                 "reconciler: {exec: {command: x}, observe: true}, on: [Created, ReferenceChanged], dependents: [{version: v1, kind: Pod}], \
                  references: [{version: v1, kind: Secret, nameFieldPath: .spec.s}]"
                     .to_owned(),
-                vec!["list,watch Pod", "get,list,watch Secret", "list,watch A"],
+                vec!["list,watch Pod", "list,watch Secret", "list,watch A", "(create,patch Event)"],
             ),
         ] {
             let mut expected = expected;
@@ -230,6 +266,24 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected, "{entry}");
         }
+    }
+
+    #[test]
+    fn what_one_watch_shows_to_all_is_needed_wherever_the_operator_works() {
+        let reach = |entry: &str| -> Vec<String> {
+            let rights = rights(&read(entry));
+            let wide = rights.iter().filter(|right| right.reach == Reach::Operator);
+            wide.map(|right| format!("{} {}", right.verb.name(), right.gvk.kind)).collect()
+        };
+        const EXEC: &str = "reconciler: {exec: {command: x}}, namespaces: [a]";
+        let dependent =
+            |orphan| format!("{EXEC}, dependents: [{{version: v1, kind: Pod, orphan: {orphan}}}]");
+        assert_eq!(reach(EXEC), Vec::<String>::new());
+        assert_eq!(reach(&dependent(false)), ["list Pod", "watch Pod"]);
+        assert_eq!(
+            reach(&dependent(true)),
+            ["get Pod", "list Pod", "watch Pod", "create Pod", "patch Pod", "delete Pod"]
+        );
     }
 
     #[test]

@@ -91,11 +91,15 @@ pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> 
     let (tell, mut hear) = mpsc::channel::<Progress>(16);
     let call = handler::call(handler, entry, &subject.name, &state, runtime, tell);
     let (answer, ()) = tokio::join!(call, async { while hear.recv().await.is_some() {} });
-    let reply = answer?.reply;
-    if entry.observes() {
-        return Ok(Plan::default());
+    match answer {
+        // Nothing that an observer prints is written.
+        Ok(answer) if entry.observes() => {
+            let Reply { requeue, requeue_after, watches, .. } = answer.reply;
+            Ok(Plan { requeue, requeue_after, watches, ..Plan::default() })
+        }
+        Err(HandlerError::Reply(_)) if entry.observes() => Ok(Plan::default()),
+        answer => Ok(paper.plan(answer?.reply)?),
     }
-    Ok(paper.plan(reply)?)
 }
 
 fn choose<'e>(entry: &'e Entry, object: &Value) -> Option<(&'e Handler, TriggerType)> {
@@ -153,10 +157,7 @@ impl<'g> Paper<'g> {
         let mut references = ByKind::new();
         for reference in &self.entry.references {
             let found = reference.names.find(self.object).into_iter();
-            // A field may hold one name or a list of them.
-            let names =
-                found.flat_map(|value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice));
-            let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+            let names: Vec<&str> = found.filter_map(Value::as_str).collect();
             let list = references.entry(reference.gvk.key()).or_default();
             for object in given.referred(&reference.gvk, &names, namespace) {
                 if !list.contains(&object) {
