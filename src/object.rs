@@ -201,6 +201,23 @@ pub fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|owner| owner.get("uid")?.as_str())
 }
 
+/// How much memory a value takes, in bytes; roughly.
+pub fn weight(value: &Value) -> u64 {
+    /// A value itself, and what the allocator and a map add to each.
+    const VALUE: usize = 32;
+    const MEMBER: usize = 48;
+    fn bytes(value: &Value) -> usize {
+        VALUE
+            + match value {
+                Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+                Value::String(text) => text.len(),
+                Value::Array(items) => items.iter().map(bytes).sum(),
+                Value::Object(map) => map.iter().map(|(key, value)| key.len() + MEMBER + bytes(value)).sum(),
+            }
+    }
+    bytes(value).try_into().unwrap_or(u64::MAX)
+}
+
 /// The owner reference that is marked as controller, if any.
 pub fn controller_of(object: &Value) -> Option<&Value> {
     object

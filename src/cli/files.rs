@@ -1,13 +1,13 @@
-//! The config files that `run`, `check` and `render` are given.
+//! The config files that `run`, `check`, `render` and `test` are given.
 
-use std::ffi::OsStr;
+use std::{ffi::OsStr, path::Path};
 
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{builtin::LIBRARY, world};
 use crate::{
-    engine::config::{Diagnostics, Loaded, Source, Surroundings, load},
+    engine::config::{LoadError, Loaded, Source, Surroundings, load},
     yaml,
 };
 
@@ -42,14 +42,23 @@ fn assignment(text: &str) -> Result<(String, Value), String> {
 
 impl ConfigFiles {
     /// Reads and compiles them.
-    pub(super) fn load(&self) -> Result<Loaded, Diagnostics> {
+    pub(super) fn load(&self) -> Result<Loaded, LoadError> {
         let sources: Vec<Source> = self.files.iter().map(|file| Source::parse(file)).collect();
+        self.compile(&sources)
+    }
+
+    /// Reads and compiles another file in their place, with the same values on top.
+    pub(super) fn load_instead(&self, file: &Path) -> Result<Loaded, LoadError> {
+        self.compile(&[Source::File(file.to_owned())])
+    }
+
+    fn compile(&self, sources: &[Source]) -> Result<Loaded, LoadError> {
         let path = world::environment().remove(OsStr::new("PATH"));
         let mut set = Map::new();
         for (key, value) in &self.set {
             insert(&mut set, key, value.clone());
         }
-        load(&sources, &LIBRARY, &Surroundings { path, set })
+        load(sources, &LIBRARY, &Surroundings { path, set })
     }
 }
 

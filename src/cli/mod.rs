@@ -9,9 +9,11 @@ mod explain;
 mod files;
 mod generate;
 mod helm;
+mod reload;
 mod render;
 mod report;
 mod run;
+mod test;
 mod world;
 
 use std::ffi::OsString;
@@ -37,15 +39,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the controllers of a config; without --file those that deliver helmfiles
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Make the cluster equal to one helmfile: as a hook with the state on stdin, or from --source without any object
     Apply(apply::ApplyArgs),
-    /// Compile a config and say all that is wrong with it; needs no cluster
+    /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
     Render(render::RenderArgs),
     /// Tell why the handler of an object last ran or did not, what it answered, what was written and what it waits for
     Explain(explain::ExplainArgs),
+    /// Run handlers for given objects and compare what would be written with what is expected; needs no cluster
+    Test(test::TestArgs),
     /// Show the configs that are built into the program
     Config(config::ConfigArgs),
     /// Print what is generated from the code
@@ -76,12 +80,13 @@ pub fn main() -> Exit {
     // Two providers are compiled in by way of dependencies; name ours before anybody makes a connection.
     let _installed_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
-        Command::Run(args) => run::main(&args),
+        Command::Run(args) => run::main(*args),
         Command::Apply(args) => apply::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Test(args) => test::main(&args),
         Command::Config(args) => config::main(&args),
         // In Helm's own words: helmfile, and our reading of it, look for its `Error:`.
         Command::Helm(args) => helm::main(&args).or_else(|error| {

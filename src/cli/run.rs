@@ -1,13 +1,16 @@
 //! `run`: the controllers of a config.
 
-use std::{convert::Infallible, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, ffi::OsString, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{files::ConfigFiles, report, world};
+use super::{files::ConfigFiles, reload::Reloader, report, world};
 use crate::{
     clock::Clock,
     cluster::{
@@ -20,14 +23,17 @@ use crate::{
     },
     duration::GoDuration,
     engine::{
-        config::Config,
-        controller::{Directory, Fleet, Shared},
+        admin::{self, Address, DEFAULT_PORT, Readiness, Sources},
+        config::{Config, Loaded},
+        controller::{self, Directory, Fleet, Inspector, Shared},
         handler::{HttpClients, Runtime},
+        record::Journal,
     },
     exit::Exit,
     object::Key,
     shutdown::Signals,
     supervise::{Group, GroupError},
+    telemetry::metrics::Metrics,
 };
 
 /// Arguments of `run`.
@@ -47,12 +53,19 @@ pub(super) struct RunArgs {
     /// How many objects may be handled at once, in all entries together
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     max_concurrency: u16,
+    /// Where the admin server listens (/healthz, /readyz, /metrics, and for this machine /debug/whitebox): `:PORT`,
+    /// `IP:PORT` or `off` [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS", env = "HELMFILE_OPERATOR_ADMIN")]
+    admin: Option<Address>,
+    /// Take the finalizers of the config's entries off all objects, and end: for the time before the program is removed
+    #[arg(long)]
+    remove_finalizers: bool,
     /// How long handlers may go on after the first signal, before they are ended
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     drain_timeout: GoDuration,
 }
 
-fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn namespace(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
         return Err("a namespace has lower-case letters, digits and `-` only".to_owned());
@@ -69,40 +82,55 @@ fn object(text: &str) -> Result<Key, String> {
     }
 }
 
-pub(super) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
+pub(super) fn main(args: RunArgs) -> anyhow::Result<Exit> {
     let loaded = match args.config.load() {
         Ok(loaded) => loaded,
-        Err(diagnostics) => {
-            report::note(&diagnostics.to_string());
+        Err(error) => {
+            report::note(&error.to_string());
             return Ok(Exit::Failed);
         }
     };
     if !loaded.warnings.0.is_empty() {
         report::note(&loaded.warnings.to_string());
     }
-    world::runtime()?.block_on(serve(args, loaded.config))
+    world::runtime()?.block_on(serve(args, loaded))
 }
 
-async fn serve(args: &RunArgs, config: Config) -> anyhow::Result<Exit> {
+async fn serve(args: RunArgs, loaded: Loaded) -> anyhow::Result<Exit> {
     let signals = Signals::install().context("failed to listen for signals")?;
     let stop = CancellationToken::new();
-    let (shared, end_handlers) = connect(args).await?;
+    let (shared, end_handlers) = connect(&args).await?;
+    if args.remove_finalizers {
+        controller::remove_finalizers(&loaded.config, &shared).await;
+        return Ok(Exit::Done);
+    }
+    let listener = listen(&args).await?;
+    let readiness = Readiness::default();
+    let directory = Directory::default();
+    let sources = sources(&shared, &directory, &readiness);
+    let drain_timeout = args.drain_timeout;
+    let reloader = Reloader::new(args.config, Arc::clone(&shared), readiness.clone(), &shared.handlers.env);
+    let reloader = reloader.context("failed to listen for SIGHUP")?;
     let work = async {
+        readiness.missing("controllers", "they wait for the CustomResourceDefinitions of the config");
         tokio::select! {
-            () = register(&shared, &config) => {}
+            () = register(&shared, &loaded.config) => {}
             () = stop.cancelled() => return Ok(()),
         }
+        readiness.there("controllers");
         let mut group = Group::<Infallible>::new(stop.clone());
-        let fleet = Fleet::new(shared.clone(), Directory::default());
+        let fleet = Fleet::new((*shared).clone(), directory);
         let (tell, configs) = mpsc::channel(1);
-        let _taken = tell.send(config).await;
+        let _there_is_room = tell.try_send(loaded.config);
         let until = stop.clone();
         group.start("the controllers", async move { Ok(fleet.run(configs, until).await) });
+        group.start("hot reload", async move { Ok(reloader.run(loaded.paths, tell).await) });
         let drained = group.join();
         let patience = async {
             stop.cancelled().await;
-            tokio::time::sleep(args.drain_timeout.0).await;
-            tracing::warn!("handlers are still running after {}; ending them", args.drain_timeout);
+            readiness.missing("controllers", "stopping");
+            tokio::time::sleep(drain_timeout.0).await;
+            tracing::warn!("handlers are still running after {drain_timeout}; ending them");
             end_handlers.cancel();
             std::future::pending::<()>().await;
         };
@@ -111,8 +139,15 @@ async fn serve(args: &RunArgs, config: Config) -> anyhow::Result<Exit> {
             () = patience => Ok(()),
         }
     };
-    let (result, signal): (Option<Result<(), GroupError<Infallible>>>, _) =
-        signals.drain(stop.clone(), work).await;
+    let drained = signals.drain(stop.clone(), work);
+    let (result, signal): (Option<Result<(), GroupError<Infallible>>>, _) = match listener {
+        // Until the controllers have drained, somebody wants to know how they are.
+        Some(listener) => tokio::select! {
+            done = drained => done,
+            () = admin::serve(listener, sources, CancellationToken::new()) => (Some(Ok(())), None),
+        },
+        None => drained.await,
+    };
     match (result, signal) {
         (Some(Err(error)), _) => Err(error.into()),
         // A clean drain on request is a success, as service managers expect.
@@ -121,7 +156,40 @@ async fn serve(args: &RunArgs, config: Config) -> anyhow::Result<Exit> {
     }
 }
 
-async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> {
+/// The admin server's socket. Another operator on this machine may have the port that nobody chose.
+async fn listen(args: &RunArgs) -> anyhow::Result<Option<TcpListener>> {
+    let address = args.admin.unwrap_or(Address::One((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()));
+    match address.listen().await {
+        Ok(Some(listener)) => {
+            let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            tracing::info!(address, "the admin server listens");
+            Ok(Some(listener))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if args.admin.is_none() => {
+            tracing::warn!(
+                "no admin server, so `explain` has nobody to ask: port {DEFAULT_PORT}: {error}; see --admin"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error).context("the admin server can't listen; see --admin"),
+    }
+}
+
+fn sources(shared: &Shared, directory: &Directory, readiness: &Readiness) -> Arc<Sources> {
+    let (caches, discovery) = (shared.caches.clone(), shared.discovery.clone());
+    Arc::new(Sources {
+        insight: Arc::new(Inspector::new(directory.clone(), caches, discovery)),
+        journal: shared.journal.clone(),
+        metrics: shared.metrics.clone(),
+        readiness: readiness.clone(),
+        clock: shared.clock,
+        version: env!("CARGO_PKG_VERSION"),
+        expose_debug: false,
+    })
+}
+
+async fn connect(args: &RunArgs) -> anyhow::Result<(Arc<Shared>, CancellationToken)> {
     let mut env = world::environment();
     let kubeconfig = args.kubeconfig.as_ref().map(world::absolute).transpose()?;
     if let Some(file) = &kubeconfig {
@@ -161,8 +229,10 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Shared, CancellationToken)> 
         namespaces: args.namespaces.clone(),
         only: args.only.clone(),
         places: Arc::new(Semaphore::new(args.max_concurrency.into())),
+        journal: Journal::default(),
+        metrics: Metrics::new(Clock::System.now(), env!("CARGO_PKG_VERSION")),
     };
-    Ok((shared, end_handlers))
+    Ok((Arc::new(shared), end_handlers))
 }
 
 /// How long to wait before the next try, when the API server does not take a CRD.
@@ -170,7 +240,7 @@ const REGISTER_PAUSE: Duration = Duration::from_secs(2);
 
 /// Registers the config's CRDs. Waits for an API server that is not there yet, and leaves alone what it may not write:
 /// the watches wait for kinds that are missing.
-async fn register(shared: &Shared, config: &Config) {
+pub(super) async fn register(shared: &Shared, config: &Config) {
     for definition in &config.crds {
         while let Err(error) =
             crd::register(shared.discovery.client(), &definition.manifest, env!("CARGO_PKG_VERSION")).await

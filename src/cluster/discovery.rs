@@ -111,6 +111,28 @@ impl Discovery {
         self.lock().remove(gvk);
     }
 
+    /// Where else a kind of this name is served: in other versions or groups, the preferred version of each group first.
+    ///
+    /// # Errors
+    /// When the API server did not answer.
+    pub async fn elsewhere(&self, gvk: &Gvk) -> Result<Vec<Gvk>, DiscoveryError> {
+        let all = super::in_time(kube::discovery::Discovery::new(self.client.clone()).run()).await;
+        let all = all
+            .map_err(|error| DiscoveryError::Failed { gvk: gvk.clone(), reason: super::describe(&error) })?;
+        let mut found = Vec::new();
+        for group in all.groups_alphabetical() {
+            for version in group.versions() {
+                let served = group.versioned_resources(version);
+                let named =
+                    served.iter().filter(|(resource, _)| resource.kind.eq_ignore_ascii_case(&gvk.kind));
+                found.extend(
+                    named.map(|(resource, _)| Gvk::new(&resource.group, &resource.version, &resource.kind)),
+                );
+            }
+        }
+        Ok(found)
+    }
+
     /// What is known of a kind without asking.
     pub fn known(&self, gvk: &Gvk) -> Option<Arc<Served>> {
         self.lock().get(gvk).cloned()

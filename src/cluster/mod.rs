@@ -1,5 +1,6 @@
 //! The API server: connecting, discovery, reading, writing, watching. Knows nothing of handlers or helmfiles.
 
+pub mod access;
 pub mod apply;
 pub mod cache;
 pub mod client;

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// A kubeconfig for a service account, with a token of an hour.
-async fn as_account(plane: &ControlPlane, namespace: &str, name: &str) -> String {
+pub(super) async fn as_account(plane: &ControlPlane, namespace: &str, name: &str) -> String {
     let token = plane.kubectl(&["create", "token", name, "-n", namespace]).await;
     let authority = plane.dir().join("ca.crt");
     let config = json!({

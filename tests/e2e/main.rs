@@ -7,6 +7,7 @@ mod support;
 
 mod bad_handlers;
 mod bad_helmfiles;
+mod check;
 mod choices;
 mod control_plane;
 mod delivery;

@@ -8,7 +8,7 @@ use std::{
 
 /// Runs the program in a folder, with nothing but PATH in its environment.
 #[expect(clippy::disallowed_methods, reason = "a person's shell starts it without a guard")]
-fn run(folder: &Path, args: &[&str]) -> Output {
+pub(super) fn run(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_helmfile-operator"))
         .args(args)
         .current_dir(folder)
@@ -18,15 +18,15 @@ fn run(folder: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(super) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(super) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn repository(path: &str) -> std::path::PathBuf {
+pub(super) fn repository(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

@@ -9,6 +9,7 @@ mod architecture;
 mod cli;
 mod explain;
 mod fetch_git;
+mod offline;
 mod process;
 mod waiting;
 

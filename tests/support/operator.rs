@@ -27,6 +27,7 @@ impl Operator {
             .args(args)
             .envs(plane.tools().environment(&home))
             .envs([("KUBECONFIG", plane.kubeconfig())])
+            .envs([("HELMFILE_OPERATOR_ADMIN", "127.0.0.1:0")])
             .envs(env.iter().copied());
         let server = Server::start("the operator", &command, home.join("log")).unwrap();
         let guard = i32::try_from(server.running.guard_pid().unwrap()).unwrap();
@@ -63,6 +64,14 @@ impl Operator {
             processes::children(self.guard).first().copied().ok_or_else(|| self.server.log.tail(20))
         })
         .await
+    }
+
+    /// The URL of its admin server.
+    pub async fn admin(&mut self) -> String {
+        self.wait_for_log("the admin server listens").await;
+        let log = self.log();
+        let address = log.split_once("listens address=\"").and_then(|(_, rest)| rest.split_once('"'));
+        format!("http://{}", address.unwrap().0)
     }
 
     /// All it has logged so far.

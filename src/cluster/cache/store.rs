@@ -74,6 +74,8 @@ struct Inner {
     owned: HashMap<String, HashSet<Key>>,
     listeners: Vec<(u64, Listener)>,
     next_listener: u64,
+    /// How much memory the objects take, in bytes; roughly.
+    bytes: u64,
 }
 
 impl Store {
@@ -114,6 +116,11 @@ impl Store {
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.lock().objects.len()
+    }
+
+    /// How much memory they take, in bytes; roughly.
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Whether there is none.
@@ -165,7 +172,9 @@ impl Store {
         let after = Cached { object: Arc::new(object), print };
         let mut inner = self.lock();
         let before = inner.objects.insert(key.clone(), after.clone());
+        inner.bytes += object::weight(&after.object);
         if let Some(before) = &before {
+            inner.bytes = inner.bytes.saturating_sub(object::weight(&before.object));
             inner.unindex(&key, &before.object);
             self.forget_uid(&before.object);
         }
@@ -187,6 +196,7 @@ impl Store {
     pub(super) fn remove(&self, key: &Key) {
         let mut inner = self.lock();
         let Some(before) = inner.objects.remove(key) else { return };
+        inner.bytes = inner.bytes.saturating_sub(object::weight(&before.object));
         inner.unindex(key, &before.object);
         self.forget_uid(&before.object);
         inner.tell(&Change {

@@ -77,6 +77,8 @@ pub struct WatchKey {
 
 /// A share of a watch. The watch ends when the last share is dropped.
 pub struct Watch {
+    /// What it watches.
+    pub key: WatchKey,
     /// Its copies.
     pub store: Arc<Store>,
     /// Dropping the set aborts the tasks.
@@ -117,9 +119,15 @@ impl Caches {
         let store = Arc::new(Store::new(key.gvk.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(run(self.discovery.clone(), key.clone(), Arc::clone(&store)));
-        let watch = Arc::new(Watch { store, _tasks: tasks });
+        let watch = Arc::new(Watch { key: key.clone(), store, _tasks: tasks });
         watches.insert(key.clone(), Arc::downgrade(&watch));
         watch
+    }
+
+    /// All watches that are running.
+    pub fn running(&self) -> Vec<(WatchKey, Arc<Watch>)> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.iter().filter_map(|(key, watch)| Some((key.clone(), watch.upgrade()?))).collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Reading config files and what they name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use super::{
     compile::{self, Unit},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     model::Config,
-    raw::{self, RawConfig, RawEntry},
+    raw::{self, RawConfig, RawEntry, RawExec},
     shape,
     tree::{self, Node, Place},
 };
@@ -81,29 +82,56 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings only.
     pub warnings: Diagnostics,
+    /// Every file that it depends on, absolute, whether it exists or not: a change of one may change the config.
+    pub paths: BTreeSet<PathBuf>,
 }
+
+/// A config that can't be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// All that is wrong with it.
+    pub diagnostics: Diagnostics,
+    /// The files to watch until it is repaired.
+    pub paths: BTreeSet<PathBuf>,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostics.fmt(f)
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 /// Reads and compiles config files; later ones win where entries have one name.
 ///
 /// # Errors
 /// All that is wrong with all of them.
-pub fn load(
-    sources: &[Source],
-    library: &Library,
-    surroundings: &Surroundings,
-) -> Result<Loaded, Diagnostics> {
-    let mut diagnostics = Vec::new();
+pub fn load(sources: &[Source], library: &Library, surroundings: &Surroundings) -> Result<Loaded, LoadError> {
+    let mut found = Found::default();
     let mut units: Vec<Unit> = Vec::new();
     for source in sources {
-        match read(source, library, surroundings, &mut diagnostics) {
+        match read(source, library, surroundings, &mut found) {
             Ok(unit) => units.push(unit),
-            Err(wrong) => diagnostics.extend(wrong),
+            Err(wrong) => found.diagnostics.extend(wrong),
         }
     }
-    let (config, found) = compile::compile(&units, &surroundings.set);
-    diagnostics.extend(found);
+    let (config, wrong) = compile::compile(&units, &surroundings.set);
+    let Found { mut diagnostics, paths } = found;
+    diagnostics.extend(wrong);
     let diagnostics = Diagnostics(diagnostics);
-    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
+    if diagnostics.has_errors() {
+        Err(LoadError { diagnostics, paths })
+    } else {
+        Ok(Loaded { config, warnings: diagnostics, paths })
+    }
+}
+
+/// What is found on the way.
+#[derive(Default)]
+struct Found {
+    diagnostics: Vec<Diagnostic>,
+    paths: BTreeSet<PathBuf>,
 }
 
 /// How messages call it, what relative paths in it start from, and its text.
@@ -129,9 +157,12 @@ fn read(
     source: &Source,
     library: &Library,
     surroundings: &Surroundings,
-    diagnostics: &mut Vec<Diagnostic>,
+    found: &mut Found,
 ) -> Result<Unit, Vec<Diagnostic>> {
     let (name, folder, text) = open(source, library);
+    if let Source::File(path) = source {
+        found.paths.insert(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    }
     let wrong = |message, text: &str, at| vec![Diagnostic::new(Severity::Error, message, &name, text, at)];
     let text = text.map_err(|message| wrong(message, "", Place { line: 0, column: 0 }))?;
     let tree = Node::parse(&text).map_err(|error| {
@@ -148,7 +179,8 @@ fn read(
         Err(error) if misfits.is_empty() => return Err(wrong(error.to_string(), &text, tree.at)),
         Err(_) => return Err(misfits.into_iter().map(diagnose).collect()),
     };
-    diagnostics.extend(misfits.into_iter().map(diagnose));
+    found.diagnostics.extend(misfits.into_iter().map(diagnose));
+    found.paths.extend(named_paths(&raw, &folder));
     let files = named_files(&raw).map(|file| (file.to_owned(), read_named(file, &folder, library))).collect();
     let unusable = unusable_programs(&raw, surroundings, &folder);
     let hooks = hooks(&raw, &folder);
@@ -161,8 +193,7 @@ fn unusable_programs(
     surroundings: &Surroundings,
     folder: &Path,
 ) -> BTreeMap<String, String> {
-    let handlers = raw.resources.iter().flat_map(RawEntry::handlers);
-    let programs = handlers.filter_map(|handler| Some(&handler.exec?.command));
+    let programs = programs(raw).map(|exec| &exec.command);
     let resolve = |program: &str| process::resolve(program, surroundings.path.as_deref(), folder);
     let problem = |program: &str| {
         let error = resolve(program).err()?;
@@ -179,19 +210,58 @@ fn unusable_programs(
 
 /// Digests of the hooks: the commands and arguments that are names of files.
 fn hooks(raw: &RawConfig, folder: &Path) -> BTreeMap<String, String> {
-    let programs = raw.resources.iter().flat_map(RawEntry::handlers).filter_map(|handler| handler.exec);
     let mut hooks = BTreeMap::new();
-    for exec in programs {
-        let start = exec.working_dir.as_ref().map_or_else(|| folder.to_owned(), |below| folder.join(below));
-        for word in std::iter::once(&exec.command).chain(&exec.args) {
-            // A command is looked for from the config's folder, what it opens itself from its own.
-            let path = [folder.join(word), start.join(word)].into_iter().find(|path| path.is_file());
+    for exec in programs(raw) {
+        for word in words(exec) {
+            let path = places(exec, word, folder).into_iter().find(|path| path.is_file());
             if let Some(bytes) = path.and_then(|path| std::fs::read(path).ok()) {
-                hooks.insert(word.clone(), digest::sha256_hex(&bytes));
+                hooks.insert(word.to_owned(), digest::sha256_hex(&bytes));
             }
         }
     }
     hooks
+}
+
+fn programs(raw: &RawConfig) -> impl Iterator<Item = &RawExec> {
+    raw.resources.iter().flat_map(RawEntry::handlers).filter_map(|handler| handler.exec)
+}
+
+fn words(exec: &RawExec) -> impl Iterator<Item = &str> {
+    std::iter::once(&exec.command).chain(&exec.args).map(String::as_str)
+}
+
+/// Where the file is that a word names, if it names one. A command is looked for from the config's folder, what it opens
+/// itself from its own.
+fn places(exec: &RawExec, word: &str, folder: &Path) -> [PathBuf; 2] {
+    let own = exec.working_dir.as_ref().map_or_else(|| folder.to_owned(), |below| folder.join(below));
+    [folder.join(word), own.join(word)]
+}
+
+/// The files that a config names, whether they exist or not.
+fn named_paths(raw: &RawConfig, folder: &Path) -> BTreeSet<PathBuf> {
+    let texts = named_files(raw).filter(|file| !file.starts_with(BUILTIN));
+    let tls =
+        raw.resources.iter().flat_map(RawEntry::handlers).filter_map(|handler| Some(&handler.http?.tls));
+    let tls = tls.flat_map(|tls| [&tls.cert_file, &tls.key_file, &tls.ca_cert_file]);
+    let mut paths: BTreeSet<PathBuf> =
+        texts.chain(tls.filter_map(|file| file.as_deref())).map(|file| folder.join(file)).collect();
+    for exec in programs(raw) {
+        for word in words(exec) {
+            let places = places(exec, word, folder);
+            // A file that is missing may come later; a flag, a script or a program on PATH is none.
+            if looks_like_a_file(word) || places.iter().any(|path| path.is_file()) {
+                paths.extend(places);
+            }
+        }
+    }
+    paths
+}
+
+fn looks_like_a_file(word: &str) -> bool {
+    !word.starts_with('-')
+        && word.contains(['/', '.'])
+        && !word.contains(char::is_whitespace)
+        && !word.contains("://")
 }
 
 fn named_files(raw: &RawConfig) -> impl Iterator<Item = &str> {

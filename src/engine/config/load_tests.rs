@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::engine::config::Handler;
 
-fn load_text(text: &str) -> Result<Loaded, Diagnostics> {
+fn load_text(text: &str) -> Result<Loaded, LoadError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
     fs::write(&file, text).unwrap();
@@ -13,7 +13,7 @@ fn load_text(text: &str) -> Result<Loaded, Diagnostics> {
 
 /// What a person sees, with the temporary folder taken out.
 fn complaints(text: &str) -> String {
-    let wrong = load_text(text).unwrap_err();
+    let wrong = load_text(text).unwrap_err().diagnostics;
     wrong
         .0
         .iter()
@@ -121,7 +121,7 @@ fn the_first_schema_of_the_predecessor_gets_a_hint() {
 fn a_diagnostic_shows_the_line() {
     let wrong = load_text("resources:\n- version: v1\n  kind: A\n  reconciler:\n    exek: {command: sh}\n")
         .unwrap_err();
-    let text = wrong.0[0].to_string();
+    let text = wrong.diagnostics.0[0].to_string();
     let shown: Vec<&str> = text.lines().collect();
     assert_eq!(shown[0], "error: unknown field `exek` in `resources[0].reconciler`; did you mean `exec`?");
     assert!(shown[1].ends_with("config.yaml:5:5"));
@@ -151,4 +151,44 @@ fn an_unknown_field_does_not_hide_what_else_is_wrong() {
          6:3 `resources[0].reconciler` needs a handler: one of `exec`, `http` and `template`\n\
          5:3 duration `1d` has the unknown unit `d`; units are ms, s, m and h"
     );
+}
+
+#[test]
+fn every_file_that_a_config_depends_on_is_named_also_when_it_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let text = "crds: [crd.yaml, 'builtin:x']\nresources:\n- version: v1\n  kind: A\n  reconciler:\n    \
+                exec: {command: ./hook.sh, args: [plain, lib/a.py, -v, 'echo a.b c'], workingDir: sub}\n- version: v1\n  kind: B\n  \
+                reconciler: {template: {file: none.hbs}}\n  finalizer: {http: {url: 'https://h', tls: {certFile: c.pem, keyFile: /k.pem}}}\n";
+    fs::write(&file, text).unwrap();
+    fs::write(folder.path().join("plain"), "").unwrap();
+    let load =
+        |file: &Path| load(&[Source::File(file.to_owned())], &Library::default(), &Surroundings::default());
+    let names = |paths: &BTreeSet<PathBuf>| -> Vec<String> {
+        let below = paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap_or(path));
+        below.map(|path| path.display().to_string()).collect()
+    };
+    let mut found = names(&load(&file).unwrap_err().paths);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "/k.pem",
+            "c.pem",
+            "config.yaml",
+            "crd.yaml",
+            "hook.sh",
+            "lib/a.py",
+            "none.hbs",
+            "plain",
+            "sub/./hook.sh",
+            "sub/lib/a.py",
+            "sub/plain"
+        ]
+    );
+    // Broken so far that nothing else can be read; and absent.
+    fs::write(&file, "resources: [").unwrap();
+    assert_eq!(names(&load(&file).unwrap_err().paths), ["config.yaml"]);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(names(&load(&file).unwrap_err().paths), ["config.yaml"]);
 }

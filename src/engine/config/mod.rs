@@ -7,10 +7,16 @@ mod compile;
 pub mod diagnostic;
 mod load;
 pub mod model;
+pub mod preflight;
 pub mod raw;
+pub mod reload;
+pub mod rights;
 mod shape;
+mod trail;
 mod tree;
+pub mod watch;
 
+pub(crate) use compile::lay_over;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use load::{Library, Loaded, Source, Surroundings, load};
+pub use load::{Library, LoadError, Loaded, Source, Surroundings, load};
 pub use model::{Config, Crd, Entry, Exec, Handler, Http, HttpTls, Program, Reconciler, Reference};

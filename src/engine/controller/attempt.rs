@@ -27,7 +27,7 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
-        record::Outcome,
+        record::{Answered, Given, Outcome, Run, view::Slowed},
     },
     object,
 };
@@ -52,6 +52,15 @@ impl From<DiscoveryError> for RunError {
 }
 
 impl RunError {
+    /// Whether it is nothing to tell anybody: looking again will do, or the program is stopping.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Execute(error) => error.is_stale(),
+            Self::Handler(error) => error.is_shutdown(),
+            _ => false,
+        }
+    }
+
     /// For how long the handler itself wants to be left alone.
     fn asked_pause(&self) -> Duration {
         match self {
@@ -105,13 +114,14 @@ pub(super) struct Attempt<'a> {
     pub(super) turn: &'a Turn,
     pub(super) phase: Phase,
     pub(super) traces: Vec<Trace>,
-    /// How long the handler took.
-    pub(super) handler: Option<Duration>,
+    /// What is recorded of it.
+    pub(super) run: Run,
+    /// What the handler was given.
+    pub(super) given: Option<State>,
 }
 
-/// How it ended and what comes next.
+/// What comes next.
 pub(super) struct Next {
-    pub(super) outcome: Outcome,
     pub(super) again: Option<(TriggerType, Duration)>,
     /// For how long the object rests, whatever happens.
     pub(super) pause: Option<Duration>,
@@ -119,7 +129,11 @@ pub(super) struct Next {
 
 impl<'a> Attempt<'a> {
     pub(super) fn new(controller: &'a Controller, turn: &'a Turn, phase: Phase) -> Self {
-        Self { controller, turn, phase, traces: Vec::new(), handler: None }
+        let object = turn.key.of_kind(&controller.entry.gvk);
+        let began = controller.shared.clock.now();
+        let mut run = Run::new(controller.entry.name.clone(), object, turn.triggers.clone(), began);
+        run.waited = Some(turn.waited);
+        Self { controller, turn, phase, traces: Vec::new(), run, given: None }
     }
 
     pub(super) async fn go(&mut self, state: &mut ObjectState) -> Result<Plan, RunError> {
@@ -133,8 +147,13 @@ impl<'a> Attempt<'a> {
         self.hold(&mut seen).await?;
         let Some(handler) = self.handler() else { return Ok(Plan::default()) };
         let given = seen.state(controller, &state.watches, &self.turn.triggers, state.attempt);
-        let reply = self.call(handler, &seen, &given, &mut state.memory).await?;
+        self.run.given = Some(Given::of(&given));
+        let reply = self.call(handler, &seen, &given, &mut state.memory).await;
+        self.given = Some(given);
+        let reply = reply?;
+        self.run.answered = Some(Answered::of(&reply));
         let plan = self.plan(&seen, &state.memory, reply)?;
+        self.run.plan = serde_json::to_value(&plan).ok();
         self.execute(&seen, &plan, &mut state.memory).await?;
         if let (Some(requests), Phase::Reconcile(_)) = (&plan.watches, &self.phase) {
             let shared = &controller.shared;
@@ -187,6 +206,7 @@ impl<'a> Attempt<'a> {
         for event in &plan.events {
             controller.shared.events.publish(&seen.object, &notice(event)).await;
         }
+        self.run.events.extend(plan.events.iter().cloned());
         Ok(())
     }
 
@@ -248,18 +268,25 @@ impl<'a> Attempt<'a> {
         let (answer, ()) = tokio::join!(answer, report);
         match answer {
             Ok(answer) => {
-                self.handler = Some(answer.elapsed);
+                self.run.handler = Some(answer.elapsed);
+                self.run.stderr = answer.stderr;
                 Ok(answer.reply)
             }
             // What an observer prints is its own affair.
             Err(HandlerError::Reply(_)) if observes => Ok(Reply::default()),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                if let HandlerError::Failed { stderr, .. } = &error {
+                    self.run.stderr.clone_from(stderr);
+                }
+                Err(error.into())
+            }
         }
     }
 
     /// Decides what comes next, and tells people of failures.
     pub(super) async fn conclude(&mut self, state: &mut ObjectState, result: Result<Plan, RunError>) -> Next {
         let pause = self.slow_down(state).await;
+        state.last_error = result.as_ref().err().filter(|error| !error.is_passing()).map(ToString::to_string);
         let (outcome, again) = match result {
             Ok(plan) => {
                 (state.attempt, state.races) = (0, 0);
@@ -284,7 +311,8 @@ impl<'a> Attempt<'a> {
                 (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
             }
         };
-        Next { outcome, again, pause }
+        self.run.outcome = outcome;
+        Next { again, pause }
     }
 
     /// An observer that failed to hear of an end is told again.
@@ -312,6 +340,8 @@ impl<'a> Attempt<'a> {
         tracing::warn!(entry = self.controller.entry.name, object = %name, reason = "HotLoop", "{message}");
         let notice = Notice { warning: true, reason: "HotLoop".to_owned(), message };
         self.controller.shared.events.publish(self.phase.object(), &notice).await;
+        let until = self.controller.shared.clock.now() + pause;
+        state.slowed = Some(Slowed { field, until });
         Some(pause)
     }
 

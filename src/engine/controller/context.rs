@@ -21,8 +21,13 @@ use crate::{
         discovery::Discovery,
         events::Publisher,
     },
-    engine::{config::Entry, handler::Runtime},
+    engine::{
+        config::Entry,
+        handler::Runtime,
+        record::{Journal, view::Slowed},
+    },
     object::{self, Gvk, Key, ObjectRef},
+    telemetry::metrics::Metrics,
 };
 
 /// What all controllers share.
@@ -46,6 +51,10 @@ pub struct Shared {
     pub only: Option<Key>,
     /// How many objects may be handled at once, in all entries together.
     pub places: Arc<Semaphore>,
+    /// What happened and why.
+    pub journal: Journal,
+    /// How often and how fast.
+    pub metrics: Metrics,
 }
 
 impl Shared {
@@ -108,6 +117,10 @@ pub(super) struct ObjectState {
     pub(super) requeues: u32,
     /// What the engine's own condition says: whether the last run succeeded, and the message.
     pub(super) told: Option<(bool, String)>,
+    /// Why the last run failed; nothing when it did not.
+    pub(super) last_error: Option<String>,
+    /// What the breaker said last.
+    pub(super) slowed: Option<Slowed>,
 }
 
 impl Controller {

@@ -21,7 +21,7 @@ use crate::{
         discovery::{self, Served},
     },
     digest,
-    engine::config::Entry,
+    engine::{config::Entry, record::Verb},
     object::{self, Key, ObjectRef},
 };
 
@@ -77,6 +77,10 @@ pub(super) struct Trace {
     pub(super) version: Option<String>,
     /// Whether there was such an object before.
     pub(super) existed: bool,
+    /// How it was written.
+    pub(super) verb: Verb,
+    /// How many calls that took.
+    pub(super) calls: u32,
     /// How the queue knows the events of this write; none when it is not certainly ours.
     pub(super) events: Vec<String>,
     /// What it changed.
@@ -118,6 +122,8 @@ impl Executor<'_> {
                     uid: uid.clone(),
                     version: left,
                     existed: true,
+                    verb: Verb::Delete,
+                    calls: 1,
                     events,
                     changes,
                 })
@@ -164,7 +170,7 @@ impl Executor<'_> {
         let (served, orphan) = self.served(manifest)?;
         let created = self.writer().create(served, manifest, self.manager).await;
         match created {
-            Ok(written) => Ok(self.applied(served, None, manifest, &written, memory)),
+            Ok(written) => Ok(self.applied(Verb::Create, served, None, manifest, &written, memory)),
             Err(error) if error.refusal() == Refusal::Exists => {
                 self.must_be_ours(served, manifest, orphan).await?;
                 self.apply(manifest, memory).await
@@ -177,11 +183,12 @@ impl Executor<'_> {
         let (served, _) = self.served(manifest)?;
         let before = self.controller.known(&Key::of(manifest).of_kind(&served.gvk));
         let written = self.writer().apply(served, manifest, self.manager, true, Part::Main).await?;
-        Ok(self.applied(served, before.as_ref(), manifest, &written, memory))
+        Ok(self.applied(Verb::Apply, served, before.as_ref(), manifest, &written, memory))
     }
 
     fn applied(
         &self,
+        verb: Verb,
         served: &Served,
         before: Option<&Value>,
         manifest: &Value,
@@ -191,7 +198,7 @@ impl Executor<'_> {
         let name = Key::of(manifest).of_kind(&served.gvk);
         let applied = Applied { digest: digest::of_json(manifest), print: written.print.clone() };
         memory.applied.insert(name.clone(), applied);
-        trace(&self.controller.entry, name, before, written, manifest)
+        trace(&self.controller.entry, verb, name, before, written, manifest)
     }
 
     /// A merge patch never lands on a new object of the same name, nor on what others have changed since.
@@ -211,7 +218,7 @@ impl Executor<'_> {
         let part = if status { Part::Status } else { Part::Main };
         let served = self.served_ref(object)?;
         let written = self.writer().merge(served, &object.key(), &patch, self.manager, part).await?;
-        Ok(trace(&self.controller.entry, object.clone(), before.as_ref(), &written, &patch))
+        Ok(trace(&self.controller.entry, Verb::Patch, object.clone(), before.as_ref(), &written, &patch))
     }
 
     /// The version to ask for: the one that we wrote last in this run; or that of the moment, when only status has moved
@@ -292,7 +299,7 @@ pub(super) async fn remove_finalizer(
         }});
         let manager = entry.engine_manager();
         match shared.writer.merge(served, &key, &patch, &manager, Part::Main).await {
-            Ok(written) => return Ok(Some(trace(entry, name, Some(&live), &written, &patch))),
+            Ok(written) => return Ok(Some(trace(entry, Verb::Patch, name, Some(&live), &written, &patch))),
             Err(error) if error.refusal() == Refusal::NotFound => break,
             Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
             Err(error) => return Err(error.into()),
@@ -318,13 +325,15 @@ pub(super) async fn add_finalizer(
     let manager = controller.entry.engine_manager();
     let key = Key::of(object);
     let written = controller.shared.writer.merge(served, &key, &patch, &manager, Part::Main).await?;
-    let trace = trace(&controller.entry, key.of_kind(&served.gvk), Some(object), &written, &patch);
+    let trace =
+        trace(&controller.entry, Verb::Patch, key.of_kind(&served.gvk), Some(object), &written, &patch);
     Ok(Some((written, trace)))
 }
 
 /// A write as far as the caches, the queue and the record care.
 pub(super) fn trace(
     entry: &Entry,
+    verb: Verb,
     object: ObjectRef,
     before: Option<&Value>,
     written: &Written,
@@ -348,6 +357,8 @@ pub(super) fn trace(
         object,
         uid,
         existed: before.is_some(),
+        verb,
+        calls: 1 + u32::try_from(written.passed.len()).unwrap_or(u32::MAX - 1),
         events: written.passed.iter().cloned().chain(version.clone()).filter(|_| ours).collect(),
         version,
         changes,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cluster::cache::{Detail, WatchKey},
-    engine::config::{Config, Entry},
+    engine::config::{Config, Entry, reload::Difference},
     object::{self, Key},
 };
 
@@ -79,35 +79,27 @@ impl Fleet {
     }
 
     async fn become_(&mut self, config: Config, stop: &CancellationToken) {
-        let is_same = |entry: &Entry| {
-            config.entries.iter().any(|new| new.name == entry.name && new.digest == entry.digest)
-        };
-        let ending: Vec<Arc<Entry>> = self
-            .running
-            .values()
-            .map(|running| &running.entry)
-            .filter(|entry| !is_same(entry))
-            .cloned()
-            .collect();
+        let entries = self.running.values().map(|running| Arc::clone(&running.entry)).collect();
+        let difference = Difference::between(&Config { entries, crds: Vec::new() }, &config);
+        let named = |names: &[&Vec<String>], name: &String| names.iter().any(|names| names.contains(name));
         // Their successors' watches begin before theirs end, so that what both watch need not be listed again.
+        let Difference { changed, added, removed, .. } = &difference;
         let fresh: Vec<Arc<Controller>> = config
             .entries
             .iter()
-            .filter(|entry| {
-                !self.running.contains_key(&entry.name) || ending.iter().any(|old| old.name == entry.name)
-            })
+            .filter(|entry| named(&[changed, added], &entry.name))
             .map(|entry| Arc::new(Controller::start(Arc::clone(entry), self.shared.clone())))
             .collect();
-        for entry in &ending {
-            self.end(entry, stop).await;
-            let heir =
-                config.entries.iter().find(|new| new.gvk.same_kind(&entry.gvk) && new.finalizer.is_some());
-            if entry.finalizer.is_some() && heir.is_none() {
+        for name in changed.iter().chain(removed) {
+            let Some(ended) = self.end(name, stop).await else { continue };
+            let has_heir =
+                config.entries.iter().any(|new| new.gvk.same_kind(&ended.gvk) && new.finalizer.is_some());
+            if ended.finalizer.is_some() && !has_heir {
                 tracing::info!(
-                    entry = entry.name,
-                    "taking our finalizer off all objects: nothing answers for it any more"
+                    entry = name,
+                    "taking our finalizer off all objects: nobody answers for it any more"
                 );
-                strip(entry, &self.shared, |_| false).await;
+                strip(&ended, &self.shared, |_| false).await;
             }
         }
         for controller in fresh {
@@ -130,18 +122,19 @@ impl Fleet {
     }
 
     /// Stops one controller and waits for the runs that have begun.
-    async fn end(&mut self, entry: &Entry, stop: &CancellationToken) {
-        tracing::info!(entry = entry.name, "the entry has changed or is gone; finishing what it has begun");
-        let Some(running) = self.running.remove(&entry.name) else { return };
+    async fn end(&mut self, name: &str, stop: &CancellationToken) -> Option<Arc<Entry>> {
+        tracing::info!(entry = name, "the entry is another one now, or gone; finishing what it has begun");
+        let running = self.running.remove(name)?;
         running.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             match ended {
-                Ok(name) if name == entry.name => break,
-                Ok(name) if stop.is_cancelled() => tracing::debug!(entry = name, "ended"),
+                Ok(ended) if ended == name => break,
+                Ok(ended) if stop.is_cancelled() => tracing::debug!(entry = ended, "ended"),
                 other => tracing::error!(?other, "a controller ended unexpectedly; please report this bug"),
             }
         }
-        self.directory.set(&entry.name, None);
+        self.directory.set(name, None);
+        Some(running.entry)
     }
 }
 

@@ -81,6 +81,8 @@ struct Item {
     later: Option<Later>,
     place: Option<Place>,
     running: Option<Instant>,
+    /// Why it runs.
+    told: Vec<Trigger>,
     /// It gets no turn before; events don't change that.
     held: Option<Instant>,
     /// Resource versions that we wrote: the events they cause are no news.
@@ -132,7 +134,7 @@ pub(super) enum Standing {
     /// Its turn.
     Waiting { due: Instant, triggers: Vec<Trigger> },
     /// The end of its run.
-    Running { since: Instant },
+    Running { since: Instant, triggers: Vec<Trigger> },
 }
 
 /// How long the line is.
@@ -146,6 +148,8 @@ pub(super) struct Length {
     pub(super) running: usize,
     /// How long the first one has been due.
     pub(super) head_age: Duration,
+    /// When the first of those that wait for a time is due.
+    pub(super) next: Option<Instant>,
 }
 
 impl Line {
@@ -209,12 +213,14 @@ impl Line {
         if let Some(planned) = later.take_if(|planned| planned.due <= now) {
             triggers.push(Trigger::plain(planned.why));
         }
+        item.told.clone_from(&triggers);
         Some(Turn { key, triggers, waited: now.saturating_duration_since(slot.0), later })
     }
 
     pub(super) fn done(&mut self, key: &Key, ended: Ended, now: Instant) {
         let Some(item) = self.items.get_mut(key) else { return };
         (item.running, item.held) = (None, ended.held);
+        item.told = Vec::new();
         // Events of our own writes may have come before we knew their versions.
         item.triggers.retain(|_, origin| origin.without(&ended.own));
         item.own.extend(ended.own);
@@ -251,7 +257,7 @@ impl Line {
     pub(super) fn standing(&self, key: &Key) -> Standing {
         let Some(item) = self.items.get(key) else { return Standing::Idle };
         match (item.running, item.place) {
-            (Some(since), _) => Standing::Running { since },
+            (Some(since), _) => Standing::Running { since, triggers: item.told.clone() },
             (None, Some(place)) => {
                 let planned = item.later.filter(|later| later.due <= place.due);
                 let triggers = item.triggers.keys().cloned();
@@ -264,12 +270,15 @@ impl Line {
 
     pub(super) fn length(&self, now: Instant) -> Length {
         let due = |lane: &Waiting| lane.range(..=(now, u64::MAX)).count();
+        let next = [&self.front, &self.back].into_iter();
+        let next = next.filter_map(|lane| lane.range((now, u64::MAX)..).next().map(|((due, _), _)| *due));
         let waiting = self.front.len() + self.back.len();
         let due = due(&self.front) + due(&self.back);
         Length {
             due,
             later: waiting - due,
             running: self.items.values().filter(|item| item.running.is_some()).count(),
+            next: next.min(),
             head_age: self.next_due().map_or(Duration::ZERO, |due| now.saturating_duration_since(due)),
         }
     }

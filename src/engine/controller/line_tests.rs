@@ -198,7 +198,10 @@ fn the_line_can_be_looked_at() {
     let length = line.length(second);
     assert_eq!((length.due, length.later, length.running), (1, 1, 1));
     assert_eq!(length.head_age, Duration::from_secs(1));
-    assert_eq!(line.standing(&key("a")), Standing::Running { since: now });
+    assert_eq!(
+        line.standing(&key("a")),
+        Standing::Running { since: now, triggers: vec![Trigger::plain(Created)] }
+    );
     let retry = vec![Trigger::plain(Retry)];
     assert_eq!(
         line.standing(&key("b")),

@@ -8,6 +8,8 @@ mod difference;
 mod entry;
 mod execute;
 mod fleet;
+mod given;
+mod inspect;
 mod line;
 mod listen;
 mod observe;
@@ -23,3 +25,4 @@ mod watches;
 
 pub use context::Shared;
 pub use fleet::{Directory, Fleet, remove_finalizers};
+pub use inspect::Inspector;

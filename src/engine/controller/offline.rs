@@ -1,34 +1,35 @@
 //! The same pipeline without a cluster: a handler is run for given objects and its plan returned.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+pub use super::given::{Given, GivenError};
 use super::{
     ownership::owns_as,
     plan::{self, KindRules, Memory, Observed, Plan, PlanError, Shown},
 };
 use crate::{
-    contract::{ByKind, Progress, State, Trigger, TriggerType},
+    contract::{ByKind, Progress, Reply, State, Trigger, TriggerType},
     engine::{
-        config::{Config, Entry},
+        config::{Config, Entry, Handler, lay_over},
         handler::{self, HandlerError, Runtime},
     },
-    object::{Gvk, Key, ObjectRef},
+    object::{self, Gvk, Key, ObjectRef},
 };
 
-/// Why nothing could be rendered.
+/// None of the objects is handled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the config has no entry for any of these objects ({found}); it handles {handled}")]
+pub struct NoEntry {
+    found: String,
+    handled: String,
+}
+
+/// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    /// None of the objects is handled.
-    #[error("the config has no entry for any of these objects ({found}); it handles {handled}")]
-    NoEntry {
-        /// Kinds that were given.
-        found: String,
-        /// Kinds that are handled.
-        handled: String,
-    },
     /// The handler failed.
     #[error(transparent)]
     Handler(#[from] HandlerError),
@@ -37,87 +38,168 @@ pub enum OfflineError {
     Plan(#[from] PlanError),
 }
 
-/// What a handler would do.
+/// A given object, and an entry that handles it.
 #[derive(Debug)]
-pub struct Rendered {
-    /// For which object.
-    pub object: ObjectRef,
-    /// By which entry.
-    pub entry: String,
-    /// What would be written.
-    pub plan: Plan,
+pub struct Handled<'g> {
+    /// The object.
+    pub object: &'g Value,
+    /// Its name.
+    pub name: ObjectRef,
+    /// The entry.
+    pub entry: Arc<Entry>,
 }
 
-/// Runs the handler of the first object that the config handles; the others are what else there is in the cluster.
+/// The first `count` of the given objects, as far as they are handled: once for each entry that does, in the order of the
+/// objects.
 ///
 /// # Errors
-/// When no entry handles any of them, the handler fails, or its reply must not be carried out.
-pub async fn render(config: &Config, objects: &[Value], runtime: &Runtime) -> Result<Rendered, OfflineError> {
-    let handled = objects.iter().find_map(|object| Some((find(config, object)?, object)));
-    let (entry, object) = handled.ok_or_else(|| no_entry(config, objects))?;
-    let handler = entry.reconciler.as_ref().map(|reconciler| &reconciler.handler);
-    let handler = handler.or(entry.finalizer.as_ref()).ok_or_else(|| no_entry(config, objects))?;
-    let mut object = object.clone();
-    if crate::object::uid(&object).is_none() {
-        object["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
+/// When none is.
+pub fn handled<'g>(config: &Config, given: &'g Given, count: usize) -> Result<Vec<Handled<'g>>, NoEntry> {
+    let mut found = Vec::new();
+    for object in given.objects.iter().take(count) {
+        let gvk = Gvk::of(object);
+        let entries = config.entries.iter().filter(|entry| gvk.as_ref() == Some(&entry.gvk));
+        found.extend(entries.map(|entry| Handled {
+            object,
+            name: Key::of(object).of_kind(&entry.gvk),
+            entry: Arc::clone(entry),
+        }));
     }
-    let name = Key::of(&object).of_kind(&entry.gvk);
-    let kinds: BTreeMap<String, KindRules> =
-        entry.dependents.iter().map(|kind| (kind.gvk.key(), assume(&kind.gvk))).collect();
-    let others: Vec<&Value> = objects
-        .iter()
-        .filter(|other| Gvk::of(other).is_some_and(|gvk| kinds.contains_key(&gvk.key())))
-        .collect();
-    let shown: Vec<Shown> = others
-        .iter()
-        .filter(|other| owns_as(&object, other, false))
-        .map(|other| Shown { object: (*other).clone(), print: None })
-        .collect();
-    let mut dependents: ByKind = kinds.keys().map(|key| (key.clone(), Vec::new())).collect();
-    for known in &shown {
-        let key = Gvk::of(&known.object).map(|gvk| gvk.key()).unwrap_or_default();
-        dependents.entry(key).or_default().push(known.object.clone());
+    if found.is_empty() { Err(no_entry(config, given, count)) } else { Ok(found) }
+}
+
+fn no_entry(config: &Config, given: &Given, count: usize) -> NoEntry {
+    let list = |kinds: Vec<Gvk>| kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    NoEntry {
+        found: list(given.objects.iter().take(count).filter_map(Gvk::of).collect()),
+        handled: list(config.entries.iter().map(|entry| entry.gvk.clone()).collect()),
     }
-    let state = State {
-        object: object.clone(),
-        dependents,
-        triggers: vec![Trigger::plain(TriggerType::Start)],
-        values: Value::Object(entry.values.clone()),
-        ..State::default()
-    };
+}
+
+/// Runs the entry's handler for the object: the finalizer when it is being deleted, else the reconciler. The other given
+/// objects are what else there is in the cluster.
+///
+/// # Errors
+/// When the handler fails, or its reply must not be carried out.
+pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> Result<Plan, OfflineError> {
+    let entry = &subject.entry;
+    // Without a handler for it, the engine waits for the object's end, or for the beginning of that.
+    let Some((handler, trigger)) = choose(entry, subject.object) else { return Ok(Plan::default()) };
+    let paper = Paper::of(subject, given);
+    let state = paper.state(given, trigger);
     // Nothing is written, so what the handler reports on the way is dropped.
     let (tell, mut hear) = mpsc::channel::<Progress>(16);
-    let (answer, ()) = tokio::join!(handler::call(handler, entry, &name, &state, runtime, tell), async {
-        while hear.recv().await.is_some() {}
-    });
-    let observed = Observed {
-        object: &object,
-        kind: KindRules { namespaced: crate::object::namespace(&object).is_some(), ..assume(&entry.gvk) },
-        dependents: &kinds,
-        shown: &shown,
-        stranger: &|name| {
-            others.iter().find(|other| Key::of(other) == name.key()).map(|other| (*other).clone())
-        },
-        whole: true,
-        finalizer: None,
-        memory: &Memory::default(),
-        namespaces: &[],
-        now: 0,
-    };
-    let plan = plan::plan(&observed, answer?.reply)?;
-    Ok(Rendered { object: name, entry: entry.name.clone(), plan })
+    let call = handler::call(handler, entry, &subject.name, &state, runtime, tell);
+    let (answer, ()) = tokio::join!(call, async { while hear.recv().await.is_some() {} });
+    match answer {
+        // Nothing that an observer prints is written.
+        Ok(answer) if entry.observes() => {
+            let Reply { requeue, requeue_after, watches, .. } = answer.reply;
+            Ok(Plan { requeue, requeue_after, watches, ..Plan::default() })
+        }
+        Err(HandlerError::Reply(_)) if entry.observes() => Ok(Plan::default()),
+        answer => Ok(paper.plan(answer?.reply)?),
+    }
 }
 
-fn find<'c>(config: &'c Config, object: &Value) -> Option<&'c Entry> {
-    let gvk = Gvk::of(object)?;
-    config.entries.iter().map(AsRef::as_ref).find(|entry| entry.gvk == gvk)
+fn choose<'e>(entry: &'e Entry, object: &Value) -> Option<(&'e Handler, TriggerType)> {
+    if object::is_terminating(object) {
+        return entry.finalizer.as_ref().map(|handler| (handler, TriggerType::Deleting));
+    }
+    entry.reconciler.as_ref().map(|reconciler| (&reconciler.handler, TriggerType::Start))
 }
 
-fn no_entry(config: &Config, objects: &[Value]) -> OfflineError {
-    let list = |kinds: Vec<Gvk>| kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    OfflineError::NoEntry {
-        found: list(objects.iter().filter_map(Gvk::of).collect()),
-        handled: list(config.entries.iter().map(|entry| entry.gvk.clone()).collect()),
+/// What is observed where there are no caches to look at.
+struct Paper<'g> {
+    entry: &'g Entry,
+    object: &'g Value,
+    /// The declared kinds of dependents by contract key.
+    kinds: BTreeMap<String, KindRules>,
+    /// Those of the handled object.
+    shown: Vec<Shown>,
+    /// Objects of these kinds, whoever owns them.
+    others: Vec<&'g Value>,
+}
+
+impl<'g> Paper<'g> {
+    fn of(handled: &'g Handled<'g>, given: &'g Given) -> Self {
+        let kinds: BTreeMap<String, KindRules> = handled
+            .entry
+            .dependents
+            .iter()
+            .map(|kind| (kind.gvk.key(), assume(&kind.gvk, kind.orphan)))
+            .collect();
+        let is_declared = |object: &&Value| Gvk::of(object).is_some_and(|gvk| kinds.contains_key(&gvk.key()));
+        let others: Vec<&Value> = given.objects.iter().filter(is_declared).collect();
+        let is_orphan = |object: &Value| {
+            Gvk::of(object).and_then(|gvk| kinds.get(&gvk.key())).is_some_and(|kind| kind.orphan)
+        };
+        let ours = others.iter().filter(|other| owns_as(handled.object, other, is_orphan(other)));
+        let shown = ours.map(|other| Shown { object: (*other).clone(), print: None }).collect();
+        Self { entry: &handled.entry, object: handled.object, kinds, shown, others }
+    }
+
+    fn state(&self, given: &Given, trigger: TriggerType) -> State {
+        let mut dependents: ByKind = self.kinds.keys().map(|key| (key.clone(), Vec::new())).collect();
+        for known in &self.shown {
+            let key = Gvk::of(&known.object).map(|gvk| gvk.key()).unwrap_or_default();
+            dependents.entry(key).or_default().push(known.object.clone());
+        }
+        let mut values = self.entry.values.clone();
+        lay_over(&mut values, &given.values);
+        State {
+            object: self.object.clone(),
+            last_object: None,
+            dependents,
+            references: self.references(given),
+            watched: given.watched.clone(),
+            triggers: given.triggers.clone().unwrap_or_else(|| vec![Trigger::plain(trigger)]),
+            values: Value::Object(values),
+            attempt: given.attempt,
+        }
+    }
+
+    fn finalizes(&self) -> bool {
+        object::is_terminating(self.object) && self.entry.finalizer.is_some()
+    }
+
+    /// The given objects that the handled one names in its fields.
+    fn references(&self, given: &Given) -> ByKind {
+        let namespace = object::namespace(self.object);
+        let mut references = ByKind::new();
+        for reference in &self.entry.references {
+            let found = reference.names.find(self.object).into_iter();
+            let names: Vec<&str> = found.filter_map(Value::as_str).collect();
+            let list = references.entry(reference.gvk.key()).or_default();
+            for object in given.referred(&reference.gvk, &names, namespace) {
+                if !list.contains(&object) {
+                    list.push(object);
+                }
+            }
+        }
+        references
+    }
+
+    fn plan(&self, reply: Reply) -> Result<Plan, PlanError> {
+        let namespaced = object::namespace(self.object).is_some();
+        let stranger = |name: &ObjectRef| {
+            let same = |other: &&&Value| ObjectRef::of(other).as_ref() == Some(name);
+            self.others.iter().find(same).map(|other| (*other).clone())
+        };
+        let finalizer = self.entry.finalizer_name();
+        let observed = Observed {
+            object: self.object,
+            kind: KindRules { namespaced, ..assume(&self.entry.gvk, false) },
+            dependents: &self.kinds,
+            shown: &self.shown,
+            stranger: &stranger,
+            whole: !self.entry.metadata_only,
+            finalizer: self.finalizes().then_some(finalizer.as_str()),
+            memory: &Memory::default(),
+            namespaces: &[],
+            now: 0,
+        };
+        plan::plan(&observed, reply)
     }
 }
 
@@ -139,7 +221,7 @@ const CLUSTER_SCOPED: [&str; 14] = [
     "ValidatingWebhookConfiguration",
 ];
 
-fn assume(gvk: &Gvk) -> KindRules {
+fn assume(gvk: &Gvk, orphan: bool) -> KindRules {
     let namespaced = !CLUSTER_SCOPED.contains(&gvk.kind.as_str());
-    KindRules { gvk: gvk.clone(), namespaced, status_subresource: true, orphan: false }
+    KindRules { gvk: gvk.clone(), namespaced, status_subresource: true, orphan }
 }

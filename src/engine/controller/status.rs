@@ -13,6 +13,7 @@ use crate::{
         describe,
         discovery::{self, Served},
     },
+    engine::record::Verb,
     object::{self, Key},
 };
 
@@ -69,7 +70,7 @@ impl StatusWrite<'_> {
             }
             other => other?,
         };
-        Ok(trace(&controller.entry, name, before.as_ref(), &written, &manifest))
+        Ok(trace(&controller.entry, Verb::Status, name, before.as_ref(), &written, &manifest))
     }
 
     /// The list goes its own way, by a manager of its own: server-side apply would take it as a whole, or drop it.
@@ -98,7 +99,7 @@ impl StatusWrite<'_> {
             });
             match controller.shared.writer.merge(self.kind, &key, &patch, &manager, self.part()).await {
                 Ok(written) => {
-                    traces.push(trace(&controller.entry, name, Some(&live), &written, &patch));
+                    traces.push(trace(&controller.entry, Verb::Status, name, Some(&live), &written, &patch));
                     break;
                 }
                 Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     cluster::{cache::Cached, discovery},
     contract::{Trigger, TriggerType},
-    engine::{query::Facts, record::Run},
+    engine::{
+        query::Facts,
+        record::{self, Outcome, Run, Write},
+    },
     object::{self, Key},
 };
 
@@ -85,7 +88,13 @@ async fn gone(controller: &Controller, turn: &Turn) {
         }
     }
     controller.queue.forget(&turn.key);
-    tracing::info!(entry = entry.name, object = %name, "gone");
+    if controller.parents.store.get(&turn.key).is_none() {
+        let mut run =
+            Run::new(entry.name.clone(), name, turn.triggers.clone(), controller.shared.clock.now());
+        run.outcome = Outcome::Gone;
+        run.log();
+        controller.shared.journal.add(run, None);
+    }
 }
 
 /// Takes our finalizer off an object that is there but not selected.
@@ -107,20 +116,37 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     let mut attempt = Attempt::new(controller, turn, phase);
     let result = attempt.go(&mut state).await;
     let next = attempt.conclude(&mut state, result).await;
-    let Attempt { traces, handler, .. } = attempt;
+    let Attempt { traces, mut run, given, .. } = attempt;
     catch_up(controller, &traces).await;
-    Run {
-        entry: controller.entry.name.clone(),
-        object: turn.key.of_kind(&controller.entry.gvk),
-        triggers: turn.triggers.clone(),
-        handler,
-        elapsed: started.elapsed(),
-        outcome: next.outcome,
-    }
-    .log();
+    run.elapsed = started.elapsed();
+    run.writes =
+        traces.iter().map(|trace| Write { verb: trace.verb, object: trace.object.clone() }).collect();
+    let now = controller.shared.clock.now();
+    run.next = next.again.map(|(trigger, delay)| record::Next { trigger, at: now + delay });
+    count(controller, turn, &run, &traces);
+    run.log();
+    controller.shared.journal.add(run, given.as_ref());
     controller.lock().insert(turn.key.clone(), state);
     let own = traces.into_iter().flat_map(|trace| trace.events).collect();
     controller.queue.done(&turn.key, own, next.again, next.pause);
+}
+
+fn count(controller: &Controller, turn: &Turn, run: &Run, traces: &[Trace]) {
+    let (metrics, entry) = (&controller.shared.metrics, run.entry.as_str());
+    if turn.triggers.iter().any(|trigger| trigger.kind_of.is_event()) {
+        metrics.event_to_start(entry, turn.waited);
+    }
+    if let Some(took) = run.handler {
+        metrics.handler(entry, took, run.outcome.word());
+    }
+    metrics.run(entry, run.outcome.word());
+    metrics.api_calls(entry, traces.iter().map(|trace| trace.calls).sum());
+    for write in &run.writes {
+        metrics.write(entry, write.verb.name(), &write.object.gvk.key());
+    }
+    if matches!(run.outcome, Outcome::Failed { .. }) {
+        metrics.retry(entry);
+    }
 }
 
 /// No run of an object before the caches show our last writes to it and its dependents (RULES 13).

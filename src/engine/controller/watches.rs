@@ -52,6 +52,11 @@ impl ActiveWatches {
         self.0 = kept;
     }
 
+    /// What was asked for.
+    pub(super) fn requests(&self) -> Vec<WatchRequest> {
+        self.0.iter().map(|active| active.request.clone()).collect()
+    }
+
     /// The objects that were asked for with their bodies.
     pub(super) fn bodies(&self) -> ByKind {
         let mut bodies = ByKind::new();

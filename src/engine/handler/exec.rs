@@ -55,7 +55,7 @@ pub(super) async fn call(
         return Err(HandlerError::Failed { command: name.to_owned(), status: finished.status, stderr });
     }
     let reply = Reply::parse(&finished.stdout, ReplyFormat::Program)?;
-    Ok(Answer { reply, elapsed: finished.elapsed })
+    Ok(Answer { reply, elapsed: finished.elapsed, stderr: finished.stderr })
 }
 
 /// Waits for the hook's end and passes on what it reports until then.

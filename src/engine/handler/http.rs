@@ -61,7 +61,7 @@ pub(super) async fn call(
         tracing::info!(entry, %object, reply = %String::from_utf8_lossy(&body), "hook replied");
     }
     let reply = Reply::parse(&body, ReplyFormat::Program)?;
-    Ok(Answer { reply, elapsed: started.elapsed() })
+    Ok(Answer { reply, elapsed: started.elapsed(), stderr: String::new() })
 }
 
 /// The URL to call. What is no URL is not quoted in the error: nobody knows which part of it is a password.

@@ -41,6 +41,8 @@ pub struct Answer {
     pub reply: Reply,
     /// How long the handler took.
     pub elapsed: Duration,
+    /// The end of what it printed on stderr.
+    pub stderr: String,
 }
 
 /// Calls one of the entry's handlers. What it reports on the way goes to `progress`.
@@ -63,7 +65,7 @@ pub async fn call(
             let text = template.render(state)?;
             let kinds: Vec<Gvk> = entry.dependents.iter().map(|kind| kind.gvk.clone()).collect();
             let reply = Reply::parse(text.as_bytes(), ReplyFormat::Template(&kinds))?;
-            Ok(Answer { reply, elapsed: started.elapsed() })
+            Ok(Answer { reply, elapsed: started.elapsed(), stderr: String::new() })
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Lists of namespaces by name and pattern: `team-*`, `!team-secret`.
 
+use std::fmt;
+
 /// A compiled list. An empty one, or one that only excludes, is all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespacePatterns {
@@ -18,6 +20,14 @@ pub enum NamespacePatternError {
     /// Nothing would ever fit.
     #[error("namespaces `{0}`: all that is included is excluded again")]
     Nothing(String),
+}
+
+impl fmt::Display for NamespacePatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let excluded = self.excluded.iter().map(|pattern| format!("!{pattern}"));
+        let all: Vec<String> = self.included.iter().cloned().chain(excluded).collect();
+        f.write_str(&all.join(", "))
+    }
 }
 
 impl NamespacePatterns {

@@ -220,7 +220,7 @@ fn default_name(gvk: &Gvk) -> String {
 }
 
 /// Merges maps key by key; anything else is replaced.
-fn lay_over(below: &mut Map<String, Value>, above: &Map<String, Value>) {
+pub(crate) fn lay_over(below: &mut Map<String, Value>, above: &Map<String, Value>) {
     for (key, value) in above {
         match (below.get_mut(key), value) {
             (Some(Value::Object(below)), Value::Object(above)) => lay_over(below, above),

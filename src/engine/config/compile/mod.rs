@@ -5,4 +5,5 @@ mod entry;
 mod file;
 mod handler;
 
+pub(crate) use entry::lay_over;
 pub(super) use file::{Unit, compile};
