@@ -94,40 +94,48 @@ async fn create(client: &Client, api_version: &str, kind: &str, name: &str, mut 
     Api::all_with(client.clone(), &resource).create(&PostParams::default(), &object).await.unwrap();
 }
 
-/// Finished requests of everybody by verb and resource (`APPLY hellos/status`).
-#[derive(Debug, Clone)]
-pub(crate) struct Requests(BTreeMap<String, f64>);
+/// What the API server has done.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Requests {
+    /// Finished requests of everybody by verb and resource (`APPLY hellos/status`).
+    counts: BTreeMap<String, f64>,
+    /// Its CPU time, in seconds. Other than the time on the clock it says the same on a busy machine.
+    cpu: f64,
+}
 
 impl Requests {
     /// All until now.
     pub(crate) async fn until_now(plane: &ControlPlane) -> Self {
-        let mut counts = BTreeMap::new();
+        let mut all = Self::default();
         for line in metrics(&plane.client().await).await.lines() {
+            if line.starts_with("process_cpu_seconds_total ") {
+                all.cpu = value(line);
+            }
             let Some(labels) = line.strip_prefix("apiserver_request_total{") else { continue };
             let resource = [label(labels, "resource"), label(labels, "subresource")];
             let resource = resource.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/");
-            *counts.entry(format!("{} {resource}", label(labels, "verb"))).or_default() += value(line);
+            *all.counts.entry(format!("{} {resource}", label(labels, "verb"))).or_default() += value(line);
         }
-        Self(counts)
+        all
     }
 
-    /// Those that have come since `before` about these resources and what is below them.
+    /// What has come since `before` about these resources and what is below them.
     pub(crate) fn since(&self, before: &Self, resources: &[&str]) -> Self {
         let is_wanted = |name: &str| {
             let resource = name.split_once(' ').map_or("", |(_, resource)| resource);
             resources.contains(&resource.split('/').next().unwrap_or_default())
         };
         let more = |(name, count): (&String, &f64)| {
-            let more = count - before.0.get(name).copied().unwrap_or_default();
+            let more = count - before.counts.get(name).copied().unwrap_or_default();
             (more > 0.0 && is_wanted(name)).then(|| (name.clone(), more))
         };
-        Self(self.0.iter().filter_map(more).collect())
+        Self { counts: self.counts.iter().filter_map(more).collect(), cpu: self.cpu - before.cpu }
     }
 
     /// How many of them write.
     pub(crate) fn writes(&self) -> f64 {
         const WRITES: [&str; 6] = ["POST ", "PUT ", "PATCH ", "APPLY ", "DELETE ", "DELETECOLLECTION "];
-        self.0
+        self.counts
             .iter()
             .filter(|(name, _)| WRITES.iter().any(|verb| name.starts_with(verb)))
             .map(|(_, count)| count)
@@ -137,8 +145,8 @@ impl Requests {
 
 impl std::fmt::Display for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let all: Vec<String> = self.0.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        f.write_str(&all.join(", "))
+        let all: Vec<String> = self.counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        write!(f, "{} ({:.1} s of the API server's CPU)", all.join(", "), self.cpu)
     }
 }
 

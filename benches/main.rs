@@ -21,6 +21,8 @@ mod report;
 mod settle;
 mod usage;
 
+use std::time::Duration;
+
 use support::{control_plane::ControlPlane, tools::Tools};
 
 /// What can be named.
@@ -49,19 +51,27 @@ async fn measure(args: &[String]) {
     let plane = ControlPlane::start(tools).await.unwrap();
     let mut report = report::Report::default();
     if wanted("latency") {
-        latency::latency(&plane, &mut report).await;
+        in_time("latency", latency::latency(&plane, &mut report)).await;
     }
     if wanted("memory") {
-        memory::idle(&plane, &mut report).await;
-        memory::per_object(&plane, &mut report).await;
+        in_time("memory", memory::idle(&plane, &mut report)).await;
+        in_time("memory", memory::per_object(&plane, &mut report)).await;
     }
     if wanted("settle") {
-        settle::settle(&plane, &mut report, objects).await;
+        in_time("settle", settle::settle(&plane, &mut report, objects)).await;
     }
     if wanted("applier") {
-        applier::no_change(&plane, &mut report).await;
+        in_time("applier", applier::no_change(&plane, &mut report)).await;
     }
     plane.stop().await;
     report.print(tools);
     report.write();
+}
+
+/// How long a group may take. Usual are two to four minutes for the longest; this ends one that hangs.
+const LIMIT: Duration = Duration::from_mins(8);
+
+async fn in_time(group: &str, measured: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(LIMIT, measured).await;
+    ended.unwrap_or_else(|_| panic!("`{group}` has not ended within {LIMIT:?}"));
 }
