@@ -18,8 +18,8 @@ demo: tools ## Show it: a real control plane, a Git repository, a Helmfile; DEMO
 test: tools lint ## Prove it: lints, unit tests, the binary, end to end on the real control plane
 	$(CARGO) test $(E2E) --lib --test it --test e2e
 
-bench: tools ## Measure it: prints a table, writes target/bench/results.json
-	$(CARGO) bench $(E2E) --bench bench
+bench: tools ## Measure it: a table, and target/bench/results.json; BENCH="settle 250" is a part of it, smaller
+	$(CARGO) bench $(E2E) --bench bench -- $(BENCH)
 
 lint: ## Formatting and clippy
 	$(CARGO) fmt --check

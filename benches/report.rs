@@ -8,7 +8,7 @@ use crate::support::tools::Tools;
 
 /// Figures by name.
 #[derive(Default)]
-pub(crate) struct Report(BTreeMap<&'static str, Figure>);
+pub(crate) struct Report(BTreeMap<String, Figure>);
 
 struct Figure {
     value: f64,
@@ -22,7 +22,7 @@ impl Report {
     /// A percentile (0 to 100) of samples; their spread goes with it.
     pub(crate) fn percentile(
         &mut self,
-        name: &'static str,
+        name: impl Into<String>,
         unit: &'static str,
         percent: usize,
         samples: &[f64],
@@ -31,7 +31,12 @@ impl Report {
         sorted.sort_by(f64::total_cmp);
         let index = (sorted.len() - 1) * percent / 100;
         let spread = (sorted[0], sorted[sorted.len() - 1]);
-        self.0.insert(name, Figure { value: sorted[index], unit, samples: sorted.len(), spread });
+        self.0.insert(name.into(), Figure { value: sorted[index], unit, samples: sorted.len(), spread });
+    }
+
+    /// A single measurement.
+    pub(crate) fn value(&mut self, name: impl Into<String>, unit: &'static str, value: f64) {
+        self.percentile(name, unit, 50, &[value]);
     }
 
     /// Prints the table.
@@ -52,9 +57,9 @@ impl Report {
             env!("CARGO_PKG_VERSION"),
             tools.bin().display()
         );
-        println!("{:<32} {:>10} {:<10} {:>5}  spread", "figure", "value", "unit", "n");
+        println!("{:<38} {:>10} {:<10} {:>5}  spread", "figure", "value", "unit", "n");
         for (name, Figure { value, unit, samples, spread: (least, greatest) }) in &self.0 {
-            println!("{name:<32} {value:>10.2} {unit:<10} {samples:>5}  {least:.2} to {greatest:.2}");
+            println!("{name:<38} {value:>10.2} {unit:<10} {samples:>5}  {least:.2} to {greatest:.2}");
         }
     }
 
@@ -66,7 +71,7 @@ impl Report {
             .0
             .iter()
             .map(|(name, figure)| {
-                (*name, json!({"value": figure.value, "unit": figure.unit, "n": figure.samples}))
+                (name.as_str(), json!({"value": figure.value, "unit": figure.unit, "n": figure.samples}))
             })
             .collect();
         fs::write(folder.join("results.json"), serde_json::to_string_pretty(&figures).unwrap()).unwrap();

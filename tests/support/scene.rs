@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use helmfile_operator::object::{self, Gvk, Key};
+use helmfile_operator::{
+    cluster::crd,
+    object::{self, Gvk, Key},
+    yaml,
+};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -78,6 +82,13 @@ impl<'a> Scene<'a> {
         self.write("config.yaml", &format!("crds: [crd.yaml]\nresources:\n{entries}"), 0o644)
     }
 
+    /// The same in this namespace, for an operator that is somebody else to the API server.
+    pub fn start_as(&self, entries: &str, kubeconfig: &Path) -> Operator {
+        let config = self.configure(entries);
+        let env = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
+        Operator::start(self.plane, &["run", "-f", config.to_str().unwrap(), "-n", &self.namespace], &env)
+    }
+
     /// An operator with one entry for `Hello` that runs `./hook.sh`, may make `ConfigMaps`, and keeps the condition
     /// `Reconciled`.
     pub fn start_hello(&self) -> Operator {
@@ -105,6 +116,12 @@ impl<'a> Scene<'a> {
         let params = PatchParams::apply("a-user").force();
         let applied = api.patch(object::name(&manifest), &params, &Patch::Apply(&manifest)).await;
         applied.map(|applied| serde_json::to_value(applied).unwrap()).map_err(|error| error.to_string())
+    }
+
+    /// Registers `Hello` before any operator does, so that objects can be there when one starts.
+    pub async fn register_hello(&self) {
+        let manifest = yaml::documents(HELLO_CRD).unwrap().remove(0);
+        crd::register(&self.plane.client().await, &manifest, env!("CARGO_PKG_VERSION")).await.unwrap();
     }
 
     /// Waits for the operator to have registered `Hello`, then makes one.

@@ -167,7 +167,7 @@ fn bad_replies_are_refused_as_a_whole() {
         ),
         (
             list("namespace.v1", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})),
-            "Namespace a is cluster-scoped and can't be owned by an object in a namespace",
+            "Namespace a is cluster-scoped and can't be owned by an object in a namespace; see `orphan`",
         ),
         (
             json!({"dependents": {"configmap.v1": [map(json!({"name": "a"})), map(json!({"name": "a"}))]}})
