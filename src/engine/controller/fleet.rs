@@ -88,7 +88,7 @@ impl Fleet {
             .entries
             .iter()
             .filter(|entry| named(&[changed, added], &entry.name))
-            .map(|entry| Arc::new(Controller::start(Arc::clone(entry), self.shared.clone())))
+            .filter_map(|entry| Controller::start(Arc::clone(entry), self.shared.clone()).map(Arc::new))
             .collect();
         for name in changed.iter().chain(removed) {
             let Some(ended) = self.end(name, stop).await else { continue };

@@ -22,14 +22,23 @@ use crate::{
 };
 
 impl Controller {
-    /// Starts the watches of an entry. Its objects line up, but nothing is handled yet.
-    pub(super) fn start(entry: Arc<Entry>, shared: Shared) -> Self {
+    /// Starts the watches of an entry. Its objects line up, but nothing is handled yet. Nothing is watched when the entry is
+    /// for other namespaces than the operator.
+    pub(super) fn start(entry: Arc<Entry>, shared: Shared) -> Option<Self> {
+        let Some(of_parents) = parent_scope(&entry, &shared) else {
+            let namespaces = shared.namespaces.join(", ");
+            tracing::warn!(
+                entry = entry.name,
+                "the entry has nothing to do: the operator works in {namespaces} only"
+            );
+            return None;
+        };
         let queue = Arc::new(Queue::default());
         let watch = |gvk: &Gvk, scope: Scope, detail: Detail| {
             shared.caches.watch(&WatchKey { gvk: gvk.clone(), scope, detail })
         };
         let detail = if entry.metadata_only { Detail::Metadata } else { Detail::Full };
-        let parents = watch(&entry.gvk, parent_scope(&entry, &shared), detail);
+        let parents = watch(&entry.gvk, of_parents, detail);
         let mut dependents = BTreeMap::new();
         for kind in &entry.dependents {
             let labels = kind.orphan.then(|| PARENT.to_owned());
@@ -64,7 +73,7 @@ impl Controller {
             queue,
         };
         controller.listen();
-        controller
+        Some(controller)
     }
 
     /// All watches that the entry itself needs, each with its kind.
@@ -117,19 +126,22 @@ impl Drop for Controller {
     }
 }
 
-fn parent_scope(entry: &Entry, shared: &Shared) -> Scope {
+/// Where the entry's objects are; `None` when that is nowhere.
+fn parent_scope(entry: &Entry, shared: &Shared) -> Option<Scope> {
     let mut scope = shared.scope();
     scope.name = shared.only.as_ref().map(|only| only.name.clone());
     scope.labels.clone_from(&entry.select.labels);
     scope.fields.clone_from(&entry.select.fields);
-    if let Some(exact) = entry.select.namespaces.as_ref().and_then(|patterns| patterns.exact())
-        && shared.only.is_none()
-    {
-        let watched =
-            |namespace: &String| shared.namespaces.is_empty() || shared.namespaces.contains(namespace);
-        scope.namespaces = exact.into_iter().filter(watched).collect();
+    if let Some(exact) = entry.select.namespaces.as_ref().and_then(|patterns| patterns.exact()) {
+        let is_watched =
+            |namespace: &String| scope.namespaces.is_empty() || scope.namespaces.contains(namespace);
+        scope.namespaces = exact.into_iter().filter(is_watched).collect();
+        // No namespace at all would mean all of them.
+        if scope.namespaces.is_empty() {
+            return None;
+        }
     }
-    scope
+    Some(scope)
 }
 
 /// What listens to the handled objects.

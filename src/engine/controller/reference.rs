@@ -26,11 +26,12 @@ pub(super) struct References {
     index: Mutex<Index>,
 }
 
-/// Who names what, by the number of the reference in the entry.
+/// Who names what, by the number of the reference in the entry. By name alone, since a cluster-scoped object is named from
+/// every namespace.
 #[derive(Debug, Default)]
 struct Index {
-    named: HashMap<Key, Vec<(usize, Key)>>,
-    referrers: HashMap<(usize, Key), HashSet<Key>>,
+    named: HashMap<Key, Vec<(usize, String)>>,
+    referrers: HashMap<(usize, String), HashSet<Key>>,
 }
 
 /// Why a reference could not be read.
@@ -63,7 +64,7 @@ impl References {
             let references = entry.references.iter().enumerate().filter(|(number, _)| watched(*number));
             references
                 .flat_map(|(number, reference)| {
-                    names(reference, key, object).into_iter().map(move |key| (number, key))
+                    names(reference, object).into_iter().map(move |name| (number, name.to_owned()))
                 })
                 .collect()
         };
@@ -73,7 +74,9 @@ impl References {
     /// Who names this object.
     pub(super) fn referrers(&self, number: usize, target: &Key) -> Vec<Key> {
         let index = self.lock();
-        index.referrers.get(&(number, target.clone())).into_iter().flatten().cloned().collect()
+        let referrers = index.referrers.get(&(number, target.name.clone())).into_iter().flatten();
+        let reaches = |referrer: &&Key| target.namespace.is_none() || referrer.namespace == target.namespace;
+        referrers.filter(reaches).cloned().collect()
     }
 
     /// The referenced objects that exist, by contract key. Every declared kind is there, if only with an empty list.
@@ -87,9 +90,10 @@ impl References {
         let mut found = ByKind::new();
         for (number, reference) in entry.references.iter().enumerate() {
             let list = found.entry(reference.gvk.key()).or_default();
-            for target in names(reference, key, object) {
+            for name in names(reference, object) {
+                let target = Key { namespace: key.namespace.clone(), name: name.to_owned() };
                 let value = match self.watches.get(number).and_then(Option::as_ref) {
-                    Some(watch) => watch.store.get(&target).map(|cached| (*cached.object).clone()),
+                    Some(watch) => watched(watch, target),
                     None => live(&shared.discovery, &reference.gvk, &target).await?,
                 };
                 list.extend(value.filter(|value| !list.contains(value)));
@@ -104,7 +108,7 @@ impl References {
 }
 
 impl Index {
-    fn set(&mut self, key: &Key, named: Vec<(usize, Key)>) {
+    fn set(&mut self, key: &Key, named: Vec<(usize, String)>) {
         for target in self.named.remove(key).unwrap_or_default() {
             if let Some(referrers) = self.referrers.get_mut(&target) {
                 referrers.remove(key);
@@ -122,14 +126,21 @@ impl Index {
     }
 }
 
+/// The object of this name in the namespace, or in none where its kind is cluster-scoped.
+fn watched(watch: &Watch, mut target: Key) -> Option<Value> {
+    let found = watch.store.get(&target).or_else(|| {
+        target.namespace = None;
+        watch.store.get(&target)
+    });
+    found.map(|cached| (*cached.object).clone())
+}
+
 /// What the object names, each once, in the order of the fields.
-fn names(reference: &Reference, key: &Key, object: &Value) -> Vec<Key> {
-    let mut names: Vec<Key> = Vec::new();
-    for value in reference.names.find(object) {
-        let Some(name) = value.as_str().filter(|name| !name.is_empty()) else { continue };
-        let target = Key { namespace: key.namespace.clone(), name: name.to_owned() };
-        if !names.contains(&target) {
-            names.push(target);
+fn names<'o>(reference: &Reference, object: &'o Value) -> Vec<&'o str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in reference.names.find(object).into_iter().filter_map(Value::as_str) {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
         }
     }
     names
@@ -155,11 +166,12 @@ mod tests {
     #[test]
     fn the_index_follows_what_objects_name() {
         let mut index = Index::default();
-        index.set(&key("x"), vec![(0, key("s")), (0, key("t"))]);
-        index.set(&key("y"), vec![(0, key("s"))]);
-        assert_eq!(index.referrers[&(0, key("s"))].len(), 2);
-        index.set(&key("x"), vec![(0, key("t"))]);
-        assert_eq!(index.referrers[&(0, key("s"))], HashSet::from([key("y")]));
+        let named = |name: &str| (0, name.to_owned());
+        index.set(&key("x"), vec![named("s"), named("t")]);
+        index.set(&key("y"), vec![named("s")]);
+        assert_eq!(index.referrers[&named("s")].len(), 2);
+        index.set(&key("x"), vec![named("t")]);
+        assert_eq!(index.referrers[&named("s")], HashSet::from([key("y")]));
         index.set(&key("x"), Vec::new());
         index.set(&key("y"), Vec::new());
         assert!(index.referrers.is_empty() && index.named.is_empty());
