@@ -89,6 +89,9 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
             ),
             format!("error: may not create, patch `events.events.k8s.io` {place}, which entry `web` needs"),
             format!(
+                "note: may not create, patch `events.events.k8s.io` {place}, which entry `look` needs only when its handler fails"
+            ),
+            format!(
                 "error: may not list, watch `services` {place}, which each of the entries `look`, `web` needs"
             ),
             format!(
