@@ -80,28 +80,31 @@ async fn missing_rights_are_named_and_exactly_those_that_are_named_suffice() {
     let here = ["-f", config.to_str().unwrap(), "-n", namespace];
     let without = account(&scene, "nobody", &[]).await;
     let found = check(plane, &without, &here).await;
-    let place = format!("in namespace `{namespace}`");
+    let there = format!("in namespace `{namespace}`");
     assert_eq!(
         said(&found),
         [
             format!(
-                "error: may not create, delete, get, list, patch, watch `deployments.apps` {place}, which entry `web` needs"
+                "error: may not create, delete, get, list, patch, watch `deployments.apps` {there}, which entry `web` needs"
             ),
-            format!("error: may not create, patch `events.events.k8s.io` {place}, which entry `web` needs"),
+            format!("error: may not create, patch `events.events.k8s.io` {there}, which entry `web` needs"),
             format!(
-                "error: may not list, watch `services` {place}, which each of the entries `look`, `web` needs"
-            ),
-            format!(
-                "note: may not delete `services` {place}, which entry `web` needs only when a reply deletes the object"
+                "note: may not create, patch `events.events.k8s.io` {there}, which entry `look` needs only when its handler fails"
             ),
             format!(
-                "note: may not patch `services` {place}, which entry `web` needs only when a reply edits the object"
+                "error: may not list, watch `services` {there}, which each of the entries `look`, `web` needs"
             ),
             format!(
-                "note: may not get `services` {place}, which entry `web` needs only when the kind's conditions are one list for all who write them"
+                "note: may not delete `services` {there}, which entry `web` needs only when a reply deletes the object"
             ),
-            format!("error: may not update `services/finalizers` {place}, which entry `web` needs"),
-            format!("error: may not patch `services/status` {place}, which entry `web` needs"),
+            format!(
+                "note: may not patch `services` {there}, which entry `web` needs only when a reply edits the object"
+            ),
+            format!(
+                "note: may not get `services` {there}, which entry `web` needs only when the kind's conditions are one list for all who write them"
+            ),
+            format!("error: may not update `services/finalizers` {there}, which entry `web` needs"),
+            format!("error: may not patch `services/status` {there}, which entry `web` needs"),
         ]
     );
     assert!(!found.status.success());

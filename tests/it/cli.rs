@@ -151,7 +151,7 @@ fn values_from_the_command_line_reach_the_handler() {
     .unwrap();
     fs::write(
         folder.path().join("pod.yaml"),
-        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}",
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team}}",
     )
     .unwrap();
     let args = ["render", "-f", "config.yaml", "--set", "a.b=3", "--set", "d=text", "pod.yaml"];

@@ -270,12 +270,12 @@ mod tests {
 
     #[test]
     fn what_one_watch_shows_to_all_is_needed_wherever_the_operator_works() {
+        const EXEC: &str = "reconciler: {exec: {command: x}}, namespaces: [a]";
         let reach = |entry: &str| -> Vec<String> {
             let rights = rights(&read(entry));
             let wide = rights.iter().filter(|right| right.reach == Reach::Operator);
             wide.map(|right| format!("{} {}", right.verb.name(), right.gvk.kind)).collect()
         };
-        const EXEC: &str = "reconciler: {exec: {command: x}}, namespaces: [a]";
         let dependent =
             |orphan| format!("{EXEC}, dependents: [{{version: v1, kind: Pod, orphan: {orphan}}}]");
         assert_eq!(reach(EXEC), Vec::<String>::new());
