@@ -176,6 +176,13 @@ pub fn label<'a>(object: &'a Value, label: &str) -> Option<&'a str> {
     object.pointer("/metadata/labels")?.get(label)?.as_str()
 }
 
+/// Of an object only what it is and its metadata, as a watch of metadata shows it.
+pub fn metadata_of(object: &Value) -> Value {
+    serde_json::json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": object["metadata"],
+    })
+}
+
 /// The labels.
 pub fn labels(object: &Value) -> Option<&serde_json::Map<String, Value>> {
     object.pointer("/metadata/labels")?.as_object()

@@ -123,8 +123,14 @@ async fn serve(args: RunArgs, loaded: Loaded) -> anyhow::Result<Exit> {
         let (tell, configs) = mpsc::channel(1);
         let _there_is_room = tell.try_send(loaded.config);
         let until = stop.clone();
-        group.start("the controllers", async move { Ok(fleet.run(configs, until).await) });
-        group.start("hot reload", async move { Ok(reloader.run(loaded.paths, tell).await) });
+        group.start("the controllers", async move {
+            fleet.run(configs, until).await;
+            Ok(())
+        });
+        group.start("hot reload", async move {
+            reloader.run(loaded.paths, tell).await;
+            Ok(())
+        });
         let drained = group.join();
         let patience = async {
             stop.cancelled().await;

@@ -52,9 +52,9 @@ pub struct RawEntry {
     /// Watch and hand over nothing but the metadata of the objects: far less memory and traffic. Default: false.
     #[serde(default)]
     pub metadata_only: bool,
-    /// Which events run the handler: Start, Created, Updated, Deleted, DependentChanged, ReferenceChanged. What the config
-    /// or a reply asks for by itself (Resync, Schedule, Requeue, Retry, Watch, Deleting) always does.
-    /// Default: all of them but ReferenceChanged.
+    /// Which events run the handler: `Start`, `Created`, `Updated`, `Deleted`, `DependentChanged`, `ReferenceChanged`. What the config
+    /// or a reply asks for by itself (`Resync`, `Schedule`, `Requeue`, `Retry`, `Watch`, `Deleting`) always does.
+    /// Default: all of them but `ReferenceChanged`.
     pub on: Option<Vec<String>>,
     /// An event runs the handler only when this CEL expression is true. It sees `object`, `oldObject` (null but for Updated)
     /// and `trigger` (`type`, `kind`, `namespace`, `name`). An expression that fails counts as true. Default: true.
@@ -120,7 +120,7 @@ pub struct RawReference {
     pub version: String,
     /// Kind.
     pub kind: String,
-    /// Where the object has their names: a JSONPath as kubectl's (`.spec.secretName`, `.spec.volumes[*].configMap.name`). They
+    /// Where the object has their names: a path in kubectl's `JSONPath` (`.spec.secretName`, `.spec.volumes[*].configMap.name`). They
     /// are looked for in the object's namespace.
     pub name_field_path: String,
 }

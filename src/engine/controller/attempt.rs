@@ -172,7 +172,11 @@ impl<'a> Attempt<'a> {
                 add_finalizer(self.controller, &seen.kind, &seen.object, &entry.finalizer_name()).await?;
             if let Some((written, trace)) = added {
                 self.traces.push(trace);
-                seen.renew(written.object, written.print);
+                let mut object = written.object;
+                if entry.metadata_only {
+                    object = object::metadata_of(&object);
+                }
+                seen.renew(object, written.print);
             }
         }
         Ok(())

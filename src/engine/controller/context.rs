@@ -136,6 +136,11 @@ impl Controller {
         self.atomic_conditions.store(true, Ordering::Relaxed);
     }
 
+    /// Whether there is no end of such an object left to be told of.
+    pub(super) fn has_been_told(&self, key: &Key) -> bool {
+        !self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
     /// What was seen last of an object that is gone; to be told once.
     pub(super) fn take_gone(&self, key: &Key) -> Option<Arc<Value>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(key)

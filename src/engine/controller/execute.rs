@@ -343,10 +343,7 @@ pub(super) fn trace(
     let mut after = Cow::Borrowed(&written.object);
     // Where only metadata is watched, there is nothing else to compare with.
     if entry.metadata_only && object.gvk == entry.gvk {
-        after = Cow::Owned(json!({
-            "apiVersion": written.object["apiVersion"], "kind": written.object["kind"],
-            "metadata": written.object["metadata"],
-        }));
+        after = Cow::Owned(object::metadata_of(&written.object));
     }
     let ours = before.is_none_or(|before| {
         object::resource_version(before) != version.as_deref() && is_explained(before, &after, said)

@@ -39,7 +39,7 @@ impl Inspector {
 
 impl Insight for Inspector {
     fn entries(&self) -> Vec<EntryView> {
-        self.directory.all().iter().map(|controller| entry_view(controller)).collect()
+        self.directory.all().iter().map(entry_view).collect()
     }
 
     fn object(&self, query: &ObjectQuery) -> Vec<ObjectView> {

@@ -17,7 +17,10 @@ use super::{
 use crate::{
     cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
     contract::{Trigger, TriggerType},
-    engine::{config::Entry, query::Facts},
+    engine::{
+        config::Entry,
+        query::{Facts, NamespacePatterns},
+    },
     object::{self, Gvk, Key, PARENT},
 };
 
@@ -132,7 +135,7 @@ fn parent_scope(entry: &Entry, shared: &Shared) -> Option<Scope> {
     scope.name = shared.only.as_ref().map(|only| only.name.clone());
     scope.labels.clone_from(&entry.select.labels);
     scope.fields.clone_from(&entry.select.fields);
-    if let Some(exact) = entry.select.namespaces.as_ref().and_then(|patterns| patterns.exact()) {
+    if let Some(exact) = entry.select.namespaces.as_ref().and_then(NamespacePatterns::exact) {
         let is_watched =
             |namespace: &String| scope.namespaces.is_empty() || scope.namespaces.contains(namespace);
         scope.namespaces = exact.into_iter().filter(is_watched).collect();

@@ -28,12 +28,19 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
     // An observer hears of every object that is gone, even when there is another one of that name by now.
     if let Some(last) = controller.take_gone(&turn.key) {
         let is_there = controller.parents.store.get(&turn.key).is_some();
-        let (told, later) =
-            turn.triggers.iter().cloned().partition(|trigger| trigger.kind_of == TriggerType::Deleted);
+        let of_next =
+            |why: TriggerType| why != TriggerType::Deleted && (why.is_event() || why == TriggerType::Start);
+        let (later, told): (Vec<Trigger>, Vec<Trigger>) =
+            turn.triggers.drain(..).partition(|trigger| of_next(trigger.kind_of));
         turn.triggers = told;
+        lead_with(&mut turn, TriggerType::Deleted);
         attempt(controller, &turn, Phase::Gone(last)).await;
         for trigger in later.into_iter().filter(|_| is_there) {
             controller.queue.add(&turn.key, trigger, None);
+        }
+        if controller.has_been_told(&turn.key) && controller.parents.store.get(&turn.key).is_none() {
+            controller.lock().remove(&turn.key);
+            controller.queue.forget(&turn.key);
         }
         return;
     }
@@ -80,12 +87,13 @@ async fn gone(controller: &Controller, turn: &Turn) {
     let entry = &controller.entry;
     let name = turn.key.of_kind(&entry.gvk);
     controller.lock().remove(&turn.key);
-    if entry.finalizer.is_some() && entry.select.is_partial() {
-        if let Err(error) = let_go(controller, &turn.key).await {
-            tracing::warn!(entry = entry.name, object = %name, "failed to take our finalizer off: {error}");
-            let again = Some((TriggerType::Retry, LET_GO_PAUSE));
-            return controller.queue.done(&turn.key, Vec::new(), again, None);
-        }
+    if entry.finalizer.is_some()
+        && entry.select.is_partial()
+        && let Err(error) = let_go(controller, &turn.key).await
+    {
+        tracing::warn!(entry = entry.name, object = %name, "failed to take our finalizer off: {error}");
+        let again = Some((TriggerType::Retry, LET_GO_PAUSE));
+        return controller.queue.done(&turn.key, Vec::new(), again, None);
     }
     controller.queue.forget(&turn.key);
     if controller.parents.store.get(&turn.key).is_none() {
@@ -114,7 +122,8 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     let mut state = remembered.unwrap_or_else(|| ObjectState { uid, ..ObjectState::default() });
     let started = Instant::now();
     let mut attempt = Attempt::new(controller, turn, phase);
-    let result = attempt.go(&mut state).await;
+    // Boxed: a run is large, and most objects wait.
+    let result = Box::pin(attempt.go(&mut state)).await;
     let next = attempt.conclude(&mut state, result).await;
     let Attempt { traces, mut run, given, .. } = attempt;
     catch_up(controller, &traces).await;
