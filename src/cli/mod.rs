@@ -9,6 +9,7 @@ mod explain;
 mod files;
 mod generate;
 mod helm;
+mod register;
 mod reload;
 mod render;
 mod report;

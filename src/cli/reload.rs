@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{files::ConfigFiles, run::register};
+use super::{files::ConfigFiles, register::register};
 use crate::{
     cluster::events::Notice,
     engine::{

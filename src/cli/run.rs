@@ -1,6 +1,6 @@
 //! `run`: the controllers of a config.
 
-use std::{convert::Infallible, ffi::OsString, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, ffi::OsString, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,21 +10,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{files::ConfigFiles, reload::Reloader, report, world};
+use super::{files::ConfigFiles, register::register, reload::Reloader, report, world};
 use crate::{
     clock::Clock,
     cluster::{
         apply::Writer,
         cache::Caches,
         client::{self, Target},
-        crd,
         discovery::Discovery,
         events::Publisher,
     },
     duration::GoDuration,
     engine::{
         admin::{self, Address, DEFAULT_PORT, Readiness, Sources},
-        config::{Config, Loaded},
+        config::Loaded,
         controller::{self, Directory, Fleet, Inspector, Shared},
         handler::{HttpClients, Runtime},
         record::Journal,
@@ -239,24 +238,4 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Arc<Shared>, CancellationTok
         metrics: Metrics::new(Clock::System.now(), env!("CARGO_PKG_VERSION")),
     };
     Ok((Arc::new(shared), end_handlers))
-}
-
-/// How long to wait before the next try, when the API server does not take a CRD.
-const REGISTER_PAUSE: Duration = Duration::from_secs(2);
-
-/// Registers the config's CRDs. Waits for an API server that is not there yet, and leaves alone what it may not write:
-/// the watches wait for kinds that are missing.
-pub(super) async fn register(shared: &Shared, config: &Config) {
-    for definition in &config.crds {
-        while let Err(error) =
-            crd::register(shared.discovery.client(), &definition.manifest, env!("CARGO_PKG_VERSION")).await
-        {
-            if error.is_forbidden() {
-                tracing::warn!(crd = definition.source, "{error}; going on with what is registered");
-                break;
-            }
-            tracing::warn!(crd = definition.source, "{error}; trying again");
-            tokio::time::sleep(REGISTER_PAUSE).await;
-        }
-    }
 }

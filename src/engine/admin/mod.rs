@@ -14,8 +14,10 @@
 mod address;
 mod health;
 mod server;
+mod sources;
 mod whitebox;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use health::Readiness;
-pub use server::{Sources, serve};
+pub use server::serve;
+pub use sources::Sources;

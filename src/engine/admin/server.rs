@@ -18,15 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    health::{self, Readiness},
-    whitebox,
-};
-use crate::{
-    clock::Clock,
-    engine::record::{Journal, view::Insight},
-    telemetry::metrics::{self, Metrics},
-};
+use super::{health, sources::Sources, whitebox};
+use crate::telemetry::metrics;
 
 /// How many connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 128;
@@ -38,24 +31,6 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(2);
 /// A pause after a failure to accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the server tells of.
-pub struct Sources {
-    /// The controllers.
-    pub insight: Arc<dyn Insight>,
-    /// Their last runs.
-    pub journal: Journal,
-    /// The counters.
-    pub metrics: Metrics,
-    /// What is missing beside watches.
-    pub readiness: Readiness,
-    /// Time.
-    pub clock: Clock,
-    /// The program's version.
-    pub version: &'static str,
-    /// Whether `/debug` answers to anybody, and not only to this machine.
-    pub expose_debug: bool,
-}
 
 /// Serves until `stop`; then finishes what has begun, for two seconds at most.
 ///

@@ -3,15 +3,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::{
+    clock::Clock,
     contract::{Trigger, TriggerType},
-    engine::record::{
-        Outcome, Run,
-        view::{
-            Activity, DetailView, EntryView, ObjectQuery, ObjectReport, ObjectView, QueueView, Selection,
-            WatchView,
+    engine::{
+        admin::Readiness,
+        record::{
+            Journal, Outcome, Run,
+            view::{
+                Activity, DetailView, EntryView, Insight, ObjectQuery, ObjectReport, ObjectView, QueueView,
+                Selection, WatchView,
+            },
         },
     },
     object::Gvk,
+    telemetry::metrics::Metrics,
 };
 
 /// One entry for Hellos, whose watch is as told; every Hello is known.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::server::Sources;
+use super::sources::Sources;
 use crate::{
     engine::record::{
         redacted,

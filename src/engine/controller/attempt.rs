@@ -12,16 +12,18 @@ use super::{
     backoff,
     breaker::Trip,
     context::{Controller, ObjectState},
-    execute::{ExecuteError, Executor, Trace, add_finalizer},
+    error::RunError,
+    execute::Executor,
+    finalize::add_finalizer,
     line::Turn,
-    observe::{Observation, ObserveError, rules},
+    observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError},
-    tell::{notice, tell},
-    turn::catch_up,
+    tell::{Told, notice},
+    trace::{Trace, catch_up},
     watches::Wake,
 };
 use crate::{
-    cluster::{cache::Cached, discovery::DiscoveryError, events::Notice},
+    cluster::{cache::Cached, events::Notice},
     contract::{Progress, Reply, State, TriggerType},
     duration::GoDuration,
     engine::{
@@ -31,54 +33,6 @@ use crate::{
     },
     object,
 };
-
-/// Why a run failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RunError {
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    #[error(transparent)]
-    Handler(#[from] HandlerError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Execute(#[from] ExecuteError),
-}
-
-impl From<DiscoveryError> for RunError {
-    fn from(error: DiscoveryError) -> Self {
-        Self::Observe(error.into())
-    }
-}
-
-impl RunError {
-    /// Whether it is nothing to tell anybody: looking again will do, or the program is stopping.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Execute(error) => error.is_stale(),
-            Self::Handler(error) => error.is_shutdown(),
-            _ => false,
-        }
-    }
-
-    /// For how long the handler itself wants to be left alone.
-    fn asked_pause(&self) -> Duration {
-        match self {
-            Self::Handler(error) => error.retry_after().unwrap_or_default(),
-            _ => Duration::ZERO,
-        }
-    }
-
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Observe(ObserveError::Kind(_)) => "KindUnavailable",
-            Self::Observe(ObserveError::Reference(_)) => "ReferenceUnavailable",
-            Self::Handler(error) => error.reason(),
-            Self::Plan(_) => "ReplyRefused",
-            Self::Execute(error) => error.reason(),
-        }
-    }
-}
 
 /// A run that lost a race waits this long at least for the caches to show who won it.
 const RACE_PAUSE: Duration = Duration::from_millis(100);
@@ -295,7 +249,7 @@ impl<'a> Attempt<'a> {
             Ok(plan) => {
                 (state.attempt, state.races) = (0, 0);
                 state.requeues = if plan.requeue { state.requeues.saturating_add(1) } else { 0 };
-                tell(self, state, None).await;
+                self.tell(state, None).await;
                 (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan, state.requeues))
             }
             Err(RunError::Execute(error)) if error.is_stale() && state.races < RACES => {
@@ -309,7 +263,7 @@ impl<'a> Attempt<'a> {
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
-                tell(self, state, Some(&error)).await;
+                self.tell(state, Some(&error)).await;
                 let (reason, message) = (error.reason().to_owned(), error.to_string());
                 self.keep_gone();
                 (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
@@ -317,6 +271,13 @@ impl<'a> Attempt<'a> {
         };
         self.run.outcome = outcome;
         Next { again, pause }
+    }
+
+    async fn tell(&mut self, state: &mut ObjectState, error: Option<&RunError>) {
+        let gone = matches!(self.phase, Phase::Gone(_));
+        let told = Told { controller: self.controller, object: self.phase.object(), gone, error };
+        let traces = told.tell(state).await;
+        self.traces.extend(traces);
     }
 
     /// An observer that failed to hear of an end is told again.

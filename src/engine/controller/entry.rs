@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{context::Controller, fleet, line::Turn, queue::Queue, turn};
+use super::{context::Controller, finalize, line::Turn, queue::Queue, turn};
 use crate::{
     clock,
     contract::{Trigger, TriggerType},
@@ -29,7 +29,7 @@ pub(super) async fn run(controller: Arc<Controller>, stop: CancellationToken) {
     if entry.finalizer.is_some() && entry.select.is_partial() {
         // Objects may have left our selection while nobody watched.
         let kept = |key: &Key| controller.parents.store.get(key).is_some() && controller.selects(key);
-        fleet::strip(entry, &controller.shared, kept).await;
+        finalize::strip(entry, &controller.shared, kept).await;
     }
     tracing::info!(entry = entry.name, objects = controller.parents.store.len(), "watching");
     let places = Arc::new(Semaphore::new(entry.concurrency));

@@ -1,91 +1,29 @@
 //! Carrying out a plan, one step after the other.
 
-use std::borrow::Cow;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     breaker::Change,
-    context::{Controller, Shared},
-    difference::{changed_fields, is_explained},
+    context::Controller,
+    error::ExecuteError,
+    finalize,
     observe::Observation,
     ownership::{describe_owner, owns_as},
     plan::{Applied, Memory, Step},
     queue::deleted,
     status::{StatusWrite, condition_types},
+    trace::{Trace, trace},
 };
 use crate::{
     cluster::{
-        apply::{Part, Refusal, WriteError, Writer, Written},
+        apply::{Part, Refusal, Writer, Written},
         describe,
         discovery::{self, Served},
     },
     digest,
-    engine::{config::Entry, record::Verb},
+    engine::record::Verb,
     object::{self, Key, ObjectRef},
 };
-
-/// Why a plan was not carried out to its end.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ExecuteError {
-    /// A write was refused.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Somebody else has an object of that name.
-    #[error("{object} exists and is not ours: {owner}; delete it or choose another name")]
-    NotOurs { object: ObjectRef, owner: String },
-    /// It could not be checked whether an object exists.
-    #[error("failed to look for {object}: {reason}")]
-    Look { object: ObjectRef, reason: String },
-    /// A step names a kind that the entry does not have: a bug in the planner.
-    #[error("the plan writes {0}, whose kind this entry does not declare")]
-    UnknownKind(ObjectRef),
-}
-
-impl ExecuteError {
-    /// One word for conditions and Events.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Write(error) => match error.refusal() {
-                Refusal::FieldConflict => "FieldConflict",
-                Refusal::Stale => "Conflict",
-                Refusal::Forbidden => "Forbidden",
-                Refusal::NotFound | Refusal::Exists | Refusal::Other => "WriteFailed",
-            },
-            Self::NotOurs { .. } => "NotOurs",
-            Self::Look { .. } | Self::UnknownKind(_) => "WriteFailed",
-        }
-    }
-
-    /// Whether the object is not there any more.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Write(error) if error.refusal() == Refusal::NotFound)
-    }
-
-    /// Whether looking again and deciding anew will do.
-    pub(super) fn is_stale(&self) -> bool {
-        matches!(self, Self::Write(error) if error.refusal() == Refusal::Stale)
-    }
-}
-
-/// A write as far as the caches have to show it.
-#[derive(Debug, Clone)]
-pub(super) struct Trace {
-    pub(super) object: ObjectRef,
-    pub(super) uid: String,
-    /// The object's version after the write; absent when it is gone.
-    pub(super) version: Option<String>,
-    /// Whether there was such an object before.
-    pub(super) existed: bool,
-    /// How it was written.
-    pub(super) verb: Verb,
-    /// How many calls that took.
-    pub(super) calls: u32,
-    /// How the queue knows the events of this write; none when it is not certainly ours.
-    pub(super) events: Vec<String>,
-    /// What it changed.
-    pub(super) changes: Vec<Change>,
-}
 
 /// Writes for one object, in the name of one manager.
 pub(super) struct Executor<'a> {
@@ -135,7 +73,7 @@ impl Executor<'_> {
 
     async fn remove_finalizer(&self, finalizer: &str) -> Result<Option<Trace>, ExecuteError> {
         let Controller { shared, entry, .. } = self.controller;
-        remove_finalizer(shared, entry, &self.seen.kind, &self.seen.object, finalizer).await
+        finalize::remove_finalizer(shared, entry, &self.seen.kind, &self.seen.object, finalizer).await
     }
 
     async fn status(&self, status: &Value, memory: &mut Memory) -> Result<Vec<Trace>, ExecuteError> {
@@ -269,95 +207,5 @@ impl Executor<'_> {
         }
         let known = self.seen.dependents.get(&object.gvk.key());
         known.map(|(served, _)| served.as_ref()).ok_or_else(|| ExecuteError::UnknownKind(object.clone()))
-    }
-}
-
-/// How often others may change an object while we take our finalizer off.
-const TRIES: u32 = 5;
-
-/// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone.
-pub(super) async fn remove_finalizer(
-    shared: &Shared,
-    entry: &Entry,
-    served: &Served,
-    object: &Value,
-    finalizer: &str,
-) -> Result<Option<Trace>, ExecuteError> {
-    let key = Key::of(object);
-    let name = key.of_kind(&served.gvk);
-    for attempt in 1.. {
-        let live = discovery::get(shared.discovery.client(), served, &key).await;
-        let live =
-            live.map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
-        let Some(live) = live.filter(|live| object::uid(live) == object::uid(object)) else { break };
-        let left: Vec<&str> = object::finalizers(&live).filter(|other| *other != finalizer).collect();
-        if left.len() == object::finalizers(&live).count() {
-            break;
-        }
-        let patch = json!({"metadata": {
-            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": left,
-        }});
-        let manager = entry.engine_manager();
-        match shared.writer.merge(served, &key, &patch, &manager, Part::Main).await {
-            Ok(written) => return Ok(Some(trace(entry, Verb::Patch, name, Some(&live), &written, &patch))),
-            Err(error) if error.refusal() == Refusal::NotFound => break,
-            Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
-}
-
-/// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
-pub(super) async fn add_finalizer(
-    controller: &Controller,
-    served: &Served,
-    object: &Value,
-    finalizer: &str,
-) -> Result<Option<(Written, Trace)>, ExecuteError> {
-    if object::finalizers(object).any(|known| known == finalizer) {
-        return Ok(None);
-    }
-    let all: Vec<&str> = object::finalizers(object).chain([finalizer]).collect();
-    let patch = json!({"metadata": {
-        "resourceVersion": object["metadata"]["resourceVersion"], "uid": object["metadata"]["uid"], "finalizers": all,
-    }});
-    let manager = controller.entry.engine_manager();
-    let key = Key::of(object);
-    let written = controller.shared.writer.merge(served, &key, &patch, &manager, Part::Main).await?;
-    let trace =
-        trace(&controller.entry, Verb::Patch, key.of_kind(&served.gvk), Some(object), &written, &patch);
-    Ok(Some((written, trace)))
-}
-
-/// A write as far as the caches, the queue and the record care.
-pub(super) fn trace(
-    entry: &Entry,
-    verb: Verb,
-    object: ObjectRef,
-    before: Option<&Value>,
-    written: &Written,
-    said: &Value,
-) -> Trace {
-    let version = object::resource_version(&written.object).map(str::to_owned);
-    let mut after = Cow::Borrowed(&written.object);
-    // Where only metadata is watched, there is nothing else to compare with.
-    if entry.metadata_only && object.gvk == entry.gvk {
-        after = Cow::Owned(object::metadata_of(&written.object));
-    }
-    let ours = before.is_none_or(|before| {
-        object::resource_version(before) != version.as_deref() && is_explained(before, &after, said)
-    });
-    let uid = object::uid(&written.object).unwrap_or_default().to_owned();
-    let changes = before.map(|before| changed_fields(&object, before, &after)).unwrap_or_default();
-    Trace {
-        object,
-        uid,
-        existed: before.is_some(),
-        verb,
-        calls: 1 + u32::try_from(written.passed.len()).unwrap_or(u32::MAX - 1),
-        events: written.passed.iter().cloned().chain(version.clone()).filter(|_| ours).collect(),
-        version,
-        changes,
     }
 }

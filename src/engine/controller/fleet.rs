@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use tokio::{sync::mpsc, task::JoinSet};
@@ -11,13 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::{Controller, Shared},
-    entry, execute,
+    entry, finalize,
 };
-use crate::{
-    cluster::cache::{Detail, WatchKey},
-    engine::config::{Config, Entry, reload::Difference},
-    object::{self, Key},
-};
+use crate::engine::config::{Config, Entry, reload::Difference};
 
 /// The controllers that run now, by entry name. Cheap to clone.
 #[derive(Clone, Default)]
@@ -99,7 +94,7 @@ impl Fleet {
                     entry = name,
                     "taking our finalizer off all objects: nobody answers for it any more"
                 );
-                strip(&ended, &self.shared, |_| false).await;
+                finalize::strip(&ended, &self.shared, |_| false).await;
             }
         }
         for controller in fresh {
@@ -135,40 +130,5 @@ impl Fleet {
         }
         self.directory.set(name, None);
         Some(running.entry)
-    }
-}
-
-/// How long to wait for a look at all objects before their finalizers are left alone.
-const STRIP_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Takes the entry's finalizer off all objects of its kind that it must not hold any more (RULES 18): those that are not
-/// `kept`. Best effort: what fails is logged.
-pub(super) async fn strip(entry: &Entry, shared: &Shared, kept: impl Fn(&Key) -> bool) {
-    let finalizer = entry.finalizer_name();
-    let served = match shared.discovery.resolve(&entry.gvk).await {
-        Ok(served) => served,
-        Err(error) => return tracing::warn!(entry = entry.name, "failed to take finalizers off: {error}"),
-    };
-    let key = WatchKey { gvk: entry.gvk.clone(), scope: shared.scope(), detail: Detail::Metadata };
-    let watch = shared.caches.watch(&key);
-    let mut state = watch.store.state();
-    if tokio::time::timeout(STRIP_PATIENCE, state.wait_for(|state| state.synced)).await.is_err() {
-        tracing::warn!(entry = entry.name, "failed to look for objects that still have our finalizer");
-    }
-    for key in watch.store.keys().into_iter().filter(|key| !kept(key)) {
-        let Some(cached) = watch.store.get(&key) else { continue };
-        if object::finalizers(&cached.object).any(|known| known == finalizer) {
-            let removed = execute::remove_finalizer(shared, entry, &served, &cached.object, &finalizer).await;
-            if let Err(error) = removed {
-                tracing::warn!(entry = entry.name, "failed to take our finalizer off: {error}");
-            }
-        }
-    }
-}
-
-/// Takes the finalizers of all entries off all objects: for the time before the program is removed.
-pub async fn remove_finalizers(config: &Config, shared: &Shared) {
-    for entry in config.entries.iter().filter(|entry| entry.finalizer.is_some()) {
-        strip(entry, shared, |_| false).await;
     }
 }

@@ -59,7 +59,7 @@ impl Observation {
             );
         }
         let (object, key) = ((*parent.object).clone(), Key::of(&parent.object));
-        let references = controller.references.read(entry, &controller.shared, &key, &object).await?;
+        let references = controller.references.read(entry, discovery, &key, &object).await?;
         let print = Some(parent.print.clone());
         Ok(Self { object, print, shown, kind, dependents, references, last: None })
     }

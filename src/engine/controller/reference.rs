@@ -7,7 +7,6 @@ use std::{
 
 use serde_json::Value;
 
-use super::context::Shared;
 use crate::{
     cluster::{
         cache::Watch,
@@ -83,7 +82,7 @@ impl References {
     pub(super) async fn read(
         &self,
         entry: &Entry,
-        shared: &Shared,
+        discovery: &Discovery,
         key: &Key,
         object: &Value,
     ) -> Result<ByKind, ReferenceError> {
@@ -94,7 +93,7 @@ impl References {
                 let target = Key { namespace: key.namespace.clone(), name: name.to_owned() };
                 let value = match self.watches.get(number).and_then(Option::as_ref) {
                     Some(watch) => watched(watch, target),
-                    None => live(&shared.discovery, &reference.gvk, &target).await?,
+                    None => live(discovery, &reference.gvk, &target).await?,
                 };
                 list.extend(value.filter(|value| !list.contains(value)));
             }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     context::Controller,
-    execute::{ExecuteError, Trace, trace},
+    error::ExecuteError,
     plan::status_manifest,
+    trace::{Trace, trace},
 };
 use crate::{
     cluster::{

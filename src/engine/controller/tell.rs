@@ -3,69 +3,82 @@
 use serde_json::{Value, json};
 
 use super::{
-    attempt::{Attempt, Phase, RunError},
-    context::ObjectState,
+    context::{Controller, ObjectState},
+    error::RunError,
     status::StatusWrite,
+    trace::Trace,
 };
 use crate::{
     cluster::events::Notice,
     contract::{Event, EventType},
-    object,
+    object::{self, Key},
 };
 
 /// The longest message of a condition, in characters.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// Tells of a failure, or that it is over.
-pub(super) async fn tell(attempt: &mut Attempt<'_>, state: &mut ObjectState, error: Option<&RunError>) {
-    let controller = attempt.controller;
-    let shared = &controller.shared;
-    let object = attempt.phase.object();
-    if let Some(error) = error {
-        let (reason, message) = (error.reason().to_owned(), error.to_string());
-        shared.events.publish(object, &Notice { warning: true, reason, message }).await;
-    }
-    let (Some(condition), false) = (&controller.entry.condition, matches!(attempt.phase, Phase::Gone(_)))
-    else {
-        return;
-    };
-    let current = error.map_or((true, String::new()), |error| (false, error.to_string()));
-    let failed_before = standing(object, condition) == Some("False");
-    let is_news = match &state.told {
-        Some(told) => *told != current,
-        // Success is worth a write only where failure was told.
-        None => error.is_some() || failed_before,
-    };
-    if !is_news {
-        return;
-    }
-    let reason = error.map_or("Succeeded", RunError::reason);
-    let status = json!({"conditions": [{
-        "type": condition, "status": if error.is_some() { "False" } else { "True" },
-        "reason": reason, "message": current.1.chars().take(MESSAGE_LIMIT).collect::<String>(),
-        "lastTransitionTime": shared.clock.now().to_string(),
-        "observedGeneration": object::generation(object).unwrap_or_default(),
-    }]});
-    match write(attempt, &status).await {
-        Ok(()) => state.told = Some(current),
-        // The object went away while it was being handled: nobody is left to be told.
-        Err(RunError::Execute(error)) if error.is_gone() => {}
-        Err(error) => {
-            let object = attempt.turn.key.of_kind(&controller.entry.gvk);
-            tracing::warn!(%object, "failed to write the condition `{condition}`: {error}");
-        }
-    }
+/// A run that has ended, as far as people are told of it.
+pub(super) struct Told<'a> {
+    pub(super) controller: &'a Controller,
+    /// The object, as the handler was given it.
+    pub(super) object: &'a Value,
+    /// Whether there is nobody left to carry a condition.
+    pub(super) gone: bool,
+    /// Why it failed, if it did.
+    pub(super) error: Option<&'a RunError>,
 }
 
-async fn write(attempt: &mut Attempt<'_>, status: &Value) -> Result<(), RunError> {
-    let controller = attempt.controller;
-    let kind = controller.shared.discovery.resolve(&controller.entry.gvk).await?;
-    let manager = controller.entry.engine_manager();
-    let write =
-        StatusWrite { object: attempt.phase.object(), kind: &kind, status, manager: &manager, said: &[] };
-    let traces = write.write(controller).await?;
-    attempt.traces.extend(traces);
-    Ok(())
+impl Told<'_> {
+    /// Tells of a failure, or that it is over. Returns what was written.
+    pub(super) async fn tell(&self, state: &mut ObjectState) -> Vec<Trace> {
+        let (shared, entry) = (&self.controller.shared, &self.controller.entry);
+        if let Some(error) = self.error {
+            let (reason, message) = (error.reason().to_owned(), error.to_string());
+            shared.events.publish(self.object, &Notice { warning: true, reason, message }).await;
+        }
+        let (Some(condition), false) = (&entry.condition, self.gone) else { return Vec::new() };
+        let current = self.error.map_or((true, String::new()), |error| (false, error.to_string()));
+        let failed_before = standing(self.object, condition) == Some("False");
+        let is_news = match &state.told {
+            Some(told) => *told != current,
+            // Success is worth a write only where failure was told.
+            None => self.error.is_some() || failed_before,
+        };
+        if !is_news {
+            return Vec::new();
+        }
+        match self.write(&self.condition(condition, &current.1)).await {
+            Ok(traces) => {
+                state.told = Some(current);
+                traces
+            }
+            // The object went away while it was being handled: nobody is left to be told.
+            Err(RunError::Execute(error)) if error.is_gone() => Vec::new(),
+            Err(error) => {
+                let object = Key::of(self.object).of_kind(&entry.gvk);
+                tracing::warn!(%object, "failed to write the condition `{condition}`: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn condition(&self, name: &str, message: &str) -> Value {
+        json!({"conditions": [{
+            "type": name, "status": if self.error.is_some() { "False" } else { "True" },
+            "reason": self.error.map_or("Succeeded", RunError::reason),
+            "message": message.chars().take(MESSAGE_LIMIT).collect::<String>(),
+            "lastTransitionTime": self.controller.shared.clock.now().to_string(),
+            "observedGeneration": object::generation(self.object).unwrap_or_default(),
+        }]})
+    }
+
+    async fn write(&self, status: &Value) -> Result<Vec<Trace>, RunError> {
+        let controller = self.controller;
+        let kind = controller.shared.discovery.resolve(&controller.entry.gvk).await?;
+        let manager = controller.entry.engine_manager();
+        let write = StatusWrite { object: self.object, kind: &kind, status, manager: &manager, said: &[] };
+        Ok(write.write(controller).await?)
+    }
 }
 
 /// An Event of the contract as one of the cluster.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{
     attempt::{Attempt, Phase},
     context::{Controller, ObjectState},
-    execute::{self, Trace},
+    finalize::remove_finalizer,
     line::Turn,
+    trace::{Trace, catch_up},
 };
 use crate::{
     cluster::{cache::Cached, discovery},
@@ -18,8 +19,6 @@ use crate::{
     object::{self, Key},
 };
 
-/// How long to wait for the caches to show what we wrote, before the next run may start on older copies.
-const CATCH_UP: Duration = Duration::from_secs(5);
 /// How long to wait before the next try, when a finalizer could not be taken off an object that is not ours any more.
 const LET_GO_PAUSE: Duration = Duration::from_secs(5);
 
@@ -111,8 +110,7 @@ async fn let_go(controller: &Controller, key: &Key) -> Result<(), String> {
     let served = discovery.resolve(&entry.gvk).await.map_err(|error| error.to_string())?;
     let live = discovery::get(discovery.client(), &served, key).await;
     let Some(live) = live.map_err(|error| crate::cluster::describe(&error))? else { return Ok(()) };
-    let removed =
-        execute::remove_finalizer(&controller.shared, entry, &served, &live, &entry.finalizer_name()).await;
+    let removed = remove_finalizer(&controller.shared, entry, &served, &live, &entry.finalizer_name()).await;
     removed.map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -155,34 +153,5 @@ fn count(controller: &Controller, turn: &Turn, run: &Run, traces: &[Trace]) {
     }
     if matches!(run.outcome, Outcome::Failed { .. }) {
         metrics.retry(entry);
-    }
-}
-
-/// No run of an object before the caches show our last writes to it and its dependents (RULES 13).
-pub(super) async fn catch_up(controller: &Controller, traces: &[Trace]) {
-    let all = async {
-        for trace in traces {
-            let is_shown = |cached: Option<&Cached>| match (&trace.version, cached) {
-                (Some(version), Some(cached)) => at_least(object::resource_version(&cached.object), version),
-                // What was there before and is not there now has gone since.
-                (Some(_), None) => trace.existed,
-                (None, cached) => {
-                    cached.is_none_or(|cached| object::uid(&cached.object) != Some(trace.uid.as_str()))
-                }
-            };
-            controller.store(&trace.object.gvk).wait(&trace.object.key(), is_shown).await;
-        }
-    };
-    if tokio::time::timeout(CATCH_UP, all).await.is_err() {
-        tracing::debug!("the caches have not shown our writes in time");
-    }
-}
-
-/// Resource versions of one API server are numbers that grow.
-fn at_least(found: Option<&str>, wanted: &str) -> bool {
-    let number = |text: &str| text.parse::<u128>().ok();
-    match (found.and_then(number), number(wanted)) {
-        (Some(found), Some(wanted)) => found >= wanted,
-        _ => found == Some(wanted),
     }
 }

@@ -99,7 +99,7 @@ impl Condition {
         // An evaluation changes nothing that outlives it.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let value = cel::Value::resolve_val(program.expression(), &context)
-                .map_err(|error| Why::evaluation(&error, checked))?;
+                .map_err(|error| Why::evaluation(&error, |field| checked.path_to(field)))?;
             let boolean = value.downcast_ref::<CelBool>().map(|boolean| *boolean.inner());
             boolean.ok_or_else(|| Why::NotBoolean { found: value.get_type().name().to_owned() })
         }));

@@ -2,8 +2,6 @@
 
 use cel::{ExecutionError, ParseErrors};
 
-use super::check::Checked;
-
 /// A condition that does not compile, or has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("condition `{condition}`: {why}")]
@@ -73,14 +71,13 @@ impl Why {
     }
 
     /// The library's own messages print the values; these do not, as the object may be a Secret.
-    pub(super) fn evaluation(error: &ExecutionError, checked: &Checked) -> Self {
+    pub(super) fn evaluation<'c>(error: &ExecutionError, path_to: impl Fn(&str) -> Option<&'c str>) -> Self {
         let text = |text: &str| Self::Evaluation(text.to_owned());
         match error {
             ExecutionError::NoSuchKey(field) => {
-                let path = checked.path_to(field).unwrap_or("object.spec.x").to_owned();
+                let path = path_to(field).unwrap_or("object.spec.x").to_owned();
                 // A key that is not written in the condition was computed, perhaps from values.
-                let field =
-                    if checked.path_to(field).is_some() { field.to_string() } else { "such key".to_owned() };
+                let field = if path_to(field).is_some() { field.to_string() } else { "such key".to_owned() };
                 Self::NoField { field, path }
             }
             ExecutionError::NoSuchOverload(overload) => {

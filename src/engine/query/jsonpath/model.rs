@@ -4,13 +4,11 @@ use std::{cmp::Ordering, collections::HashSet, fmt, ptr};
 
 use serde_json::Value;
 
-use super::parse::{self, JsonPathError};
-
 /// A compiled path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonPath {
-    text: String,
-    steps: Vec<Step>,
+    pub(super) text: String,
+    pub(super) steps: Vec<Step>,
 }
 
 /// One step from a set of values to the next.
@@ -67,14 +65,6 @@ pub(super) enum Comparison {
 }
 
 impl JsonPath {
-    /// Compiles a path: `{.spec.secretName}`, `.spec.secretName` and `spec.secretName` are the same.
-    ///
-    /// # Errors
-    /// The first syntax error, with its column.
-    pub fn compile(text: &str) -> Result<Self, JsonPathError> {
-        Ok(Self { text: text.to_owned(), steps: parse::steps(text)? })
-    }
-
     /// All values that the path leads to, each place once, in the order of the object. A path that leads nowhere finds
     /// nothing.
     pub fn find<'v>(&self, object: &'v Value) -> Vec<&'v Value> {

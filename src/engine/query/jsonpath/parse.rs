@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::model::{Comparison, Operand, Selector, Step, Test};
+use super::model::{Comparison, JsonPath, Operand, Selector, Step, Test};
 
 /// A text that is no path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +22,18 @@ const MAX_DEPTH: usize = 16;
 /// What ends a name that is not in quotes, unless there is a `\` before it; kubectl's list and what comes in filters.
 const ENDS_NAME: &str = ".,[]$@{}()=!<>&|'\"";
 
+impl JsonPath {
+    /// Compiles a path: `{.spec.secretName}`, `.spec.secretName` and `spec.secretName` are the same.
+    ///
+    /// # Errors
+    /// The first syntax error, with its column.
+    pub fn compile(text: &str) -> Result<Self, JsonPathError> {
+        Ok(Self { text: text.to_owned(), steps: steps(text)? })
+    }
+}
+
 /// Reads all of a text.
-pub(super) fn steps(text: &str) -> Result<Vec<Step>, JsonPathError> {
+fn steps(text: &str) -> Result<Vec<Step>, JsonPathError> {
     let mut parser = Parser { text, chars: text.chars().collect(), at: 0, depth: 0 };
     parser.whole()
 }

@@ -5,10 +5,7 @@ use std::ops::RangeInclusive;
 use handlebars::{Context, Handlebars, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
-use super::values;
-
-/// What a template or a helper may produce at most.
-pub(in crate::engine::template) const BYTES: usize = 16 << 20;
+use super::values::{self, BYTES};
 
 /// More arguments than anybody writes.
 const MANY: usize = 64;

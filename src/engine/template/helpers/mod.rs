@@ -9,7 +9,7 @@ mod table;
 mod text;
 mod values;
 
-pub(super) use helper::BYTES;
 pub use helper::Helper;
 pub use table::{EXAMPLE_STATE, GROUPS, Group};
 pub(super) use table::{find, names, register};
+pub(super) use values::BYTES;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::helper::BYTES;
+/// What a template or a helper may produce at most, in bytes.
+pub(in crate::engine::template) const BYTES: usize = 16 << 20;
 
 pub(super) const TOO_LARGE: &str = "the result is larger than 16 MiB";
 

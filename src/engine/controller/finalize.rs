@@ -1,0 +1,117 @@
+//! Finalizers: put on, taken off, never left behind.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    context::{Controller, Shared},
+    error::ExecuteError,
+    trace::{Trace, trace},
+};
+use crate::{
+    cluster::{
+        apply::{Part, Refusal, Written},
+        cache::{Detail, WatchKey},
+        describe,
+        discovery::{self, Served},
+    },
+    engine::{
+        config::{Config, Entry},
+        record::Verb,
+    },
+    object::{self, Key},
+};
+
+/// How often others may change an object while we take our finalizer off.
+const TRIES: u32 = 5;
+
+/// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone.
+pub(super) async fn remove_finalizer(
+    shared: &Shared,
+    entry: &Entry,
+    served: &Served,
+    object: &Value,
+    finalizer: &str,
+) -> Result<Option<Trace>, ExecuteError> {
+    let key = Key::of(object);
+    let name = key.of_kind(&served.gvk);
+    for attempt in 1.. {
+        let live = discovery::get(shared.discovery.client(), served, &key).await;
+        let live =
+            live.map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
+        let Some(live) = live.filter(|live| object::uid(live) == object::uid(object)) else { break };
+        let left: Vec<&str> = object::finalizers(&live).filter(|other| *other != finalizer).collect();
+        if left.len() == object::finalizers(&live).count() {
+            break;
+        }
+        let patch = json!({"metadata": {
+            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": left,
+        }});
+        let manager = entry.engine_manager();
+        match shared.writer.merge(served, &key, &patch, &manager, Part::Main).await {
+            Ok(written) => return Ok(Some(trace(entry, Verb::Patch, name, Some(&live), &written, &patch))),
+            Err(error) if error.refusal() == Refusal::NotFound => break,
+            Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
+pub(super) async fn add_finalizer(
+    controller: &Controller,
+    served: &Served,
+    object: &Value,
+    finalizer: &str,
+) -> Result<Option<(Written, Trace)>, ExecuteError> {
+    if object::finalizers(object).any(|known| known == finalizer) {
+        return Ok(None);
+    }
+    let all: Vec<&str> = object::finalizers(object).chain([finalizer]).collect();
+    let patch = json!({"metadata": {
+        "resourceVersion": object["metadata"]["resourceVersion"], "uid": object["metadata"]["uid"], "finalizers": all,
+    }});
+    let manager = controller.entry.engine_manager();
+    let key = Key::of(object);
+    let written = controller.shared.writer.merge(served, &key, &patch, &manager, Part::Main).await?;
+    let trace =
+        trace(&controller.entry, Verb::Patch, key.of_kind(&served.gvk), Some(object), &written, &patch);
+    Ok(Some((written, trace)))
+}
+
+/// How long to wait for a look at all objects before their finalizers are left alone.
+const STRIP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Takes the entry's finalizer off all objects of its kind that it must not hold any more (RULES 18): those that are not
+/// `kept`. Best effort: what fails is logged.
+pub(super) async fn strip(entry: &Entry, shared: &Shared, kept: impl Fn(&Key) -> bool) {
+    let finalizer = entry.finalizer_name();
+    let served = match shared.discovery.resolve(&entry.gvk).await {
+        Ok(served) => served,
+        Err(error) => return tracing::warn!(entry = entry.name, "failed to take finalizers off: {error}"),
+    };
+    let key = WatchKey { gvk: entry.gvk.clone(), scope: shared.scope(), detail: Detail::Metadata };
+    let watch = shared.caches.watch(&key);
+    let mut state = watch.store.state();
+    if tokio::time::timeout(STRIP_PATIENCE, state.wait_for(|state| state.synced)).await.is_err() {
+        tracing::warn!(entry = entry.name, "failed to look for objects that still have our finalizer");
+    }
+    for key in watch.store.keys().into_iter().filter(|key| !kept(key)) {
+        let Some(cached) = watch.store.get(&key) else { continue };
+        if object::finalizers(&cached.object).any(|known| known == finalizer) {
+            let removed = remove_finalizer(shared, entry, &served, &cached.object, &finalizer).await;
+            if let Err(error) = removed {
+                tracing::warn!(entry = entry.name, "failed to take our finalizer off: {error}");
+            }
+        }
+    }
+}
+
+/// Takes the finalizers of all entries off all objects: for the time before the program is removed.
+pub async fn remove_finalizers(config: &Config, shared: &Shared) {
+    for entry in config.entries.iter().filter(|entry| entry.finalizer.is_some()) {
+        strip(entry, shared, |_| false).await;
+    }
+}
