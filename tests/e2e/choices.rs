@@ -202,3 +202,64 @@ async fn what_an_object_refers_to_is_given_but_wakes_nobody_unless_asked_for() {
     scene.until_file("runs", 5).await;
     assert_eq!(secrets(&scene), ["missing=\"NA==\""]);
 }
+
+#[tokio::test]
+async fn a_cluster_scoped_object_is_referred_to_from_every_namespace() {
+    let scene = Scene::new(shared().await, "cluster-reference").await;
+    scene.hook("hook.sh", NOTES);
+    let mut operator = scene.start(
+        "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  references: [{version: v1, kind: Namespace, nameFieldPath: .spec.namespace}]
+  on: [Created, ReferenceChanged]
+  reconciler: {exec: {command: ./hook.sh}}
+",
+    );
+    operator.wait_for_log("watching").await;
+    scene.hello("h", json!({"namespace": scene.namespace})).await;
+    scene.until_file("runs", 1).await;
+    let label = |given: Value| given["references"]["namespace.v1"][0]["metadata"]["labels"]["tier"].clone();
+    assert_eq!(label(serde_json::from_str(&scene.read("h.json")).unwrap()), Value::Null);
+    scene.label_namespace(json!({"tier": "gold"})).await;
+    scene.until_file("runs", 2).await;
+    assert_eq!(label(serde_json::from_str(&scene.read("h.json")).unwrap()), "gold");
+}
+
+#[tokio::test]
+async fn what_a_reply_watches_by_label_wakes_the_handler_with_bodies() {
+    let scene = Scene::new(shared().await, "watch-label").await;
+    scene.hook(
+        "hook.sh",
+        &format!("{NOTES}; echo 'watches: [{{apiVersion: v1, kind: ConfigMap, labelSelector: tier=a, body: true}}]'"),
+    );
+    let mut operator = scene.start(
+        "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  on: [Created]
+  reconciler: {exec: {command: ./hook.sh}}
+",
+    );
+    operator.wait_for_log("watching").await;
+    scene.hello("h", json!({})).await;
+    scene.until_file("runs", 1).await;
+    scene.apply(map("other", "b", "x")).await;
+    scene.apply(map("m", "a", "one")).await;
+    let bodies = async |count: usize| {
+        crate::support::wait::wait_until("the bodies", crate::support::scene::SOON, async || {
+            let given: Value =
+                serde_json::from_str(&scene.read("h.json")).map_err(|error| error.to_string())?;
+            let list = given["watched"]["configmap.v1"].as_array().cloned().unwrap_or_default();
+            if list.len() == count { Ok(list) } else { Err(given.to_string()) }
+        })
+        .await
+    };
+    assert_eq!(bodies(1).await[0]["data"]["k"], "one");
+    scene.apply(map("n", "a", "two")).await;
+    assert_eq!(bodies(2).await[1]["data"]["k"], "two");
+    scene.delete(&config_map(), "m").await;
+    assert_eq!(bodies(1).await[0]["data"]["k"], "two");
+}

@@ -19,4 +19,6 @@ pub mod watch;
 pub(crate) use compile::lay_over;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Library, LoadError, Loaded, Source, Surroundings, load};
-pub use model::{Config, Crd, Entry, Exec, Handler, Http, HttpTls, Program, Reconciler, Reference};
+pub use model::{
+    Config, Crd, Entry, Exec, Handler, Http, HttpTls, Program, Reconciler, Reference, Selection,
+};

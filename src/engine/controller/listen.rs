@@ -18,7 +18,7 @@ use crate::{
     cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
     contract::{Trigger, TriggerType},
     engine::{
-        config::Entry,
+        config::{Entry, Selection},
         query::{Facts, NamespacePatterns},
     },
     object::{self, Gvk, Key, PARENT},
@@ -28,7 +28,7 @@ impl Controller {
     /// Starts the watches of an entry. Its objects line up, but nothing is handled yet. Nothing is watched when the entry is
     /// for other namespaces than the operator.
     pub(super) fn start(entry: Arc<Entry>, shared: Shared) -> Option<Self> {
-        let Some(of_parents) = parent_scope(&entry, &shared) else {
+        let Some(of_parents) = parent_scope(&entry.select, shared.scope(), shared.only.as_ref()) else {
             let namespaces = shared.namespaces.join(", ");
             tracing::warn!(
                 entry = entry.name,
@@ -129,13 +129,12 @@ impl Drop for Controller {
     }
 }
 
-/// Where the entry's objects are; `None` when that is nowhere.
-fn parent_scope(entry: &Entry, shared: &Shared) -> Option<Scope> {
-    let mut scope = shared.scope();
-    scope.name = shared.only.as_ref().map(|only| only.name.clone());
-    scope.labels.clone_from(&entry.select.labels);
-    scope.fields.clone_from(&entry.select.fields);
-    if let Some(exact) = entry.select.namespaces.as_ref().and_then(NamespacePatterns::exact) {
+/// Where the entry's objects are, within where the operator works; `None` when that is nowhere.
+fn parent_scope(select: &Selection, mut scope: Scope, only: Option<&Key>) -> Option<Scope> {
+    scope.name = only.map(|only| only.name.clone());
+    scope.labels.clone_from(&select.labels);
+    scope.fields.clone_from(&select.fields);
+    if let Some(exact) = select.namespaces.as_ref().and_then(NamespacePatterns::exact) {
         let is_watched =
             |namespace: &String| scope.namespaces.is_empty() || scope.namespaces.contains(namespace);
         scope.namespaces = exact.into_iter().filter(is_watched).collect();
@@ -241,5 +240,27 @@ fn version_of(change: &Change) -> Option<String> {
         (Some(after), _) => object::resource_version(&after.object).map(str::to_owned),
         (None, Some(before)) => object::uid(&before.object).map(deleted),
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespaces(of_entry: &[&str], of_operator: &[&str]) -> Option<Vec<String>> {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let patterns = NamespacePatterns::compile(&list(of_entry)).unwrap();
+        let select = Selection { namespaces: Some(patterns), ..Selection::default() };
+        let scope = Scope { namespaces: list(of_operator), ..Scope::default() };
+        parent_scope(&select, scope, None).map(|scope| scope.namespaces)
+    }
+
+    #[test]
+    fn an_entry_is_never_wider_than_the_operator() {
+        assert_eq!(namespaces(&["a", "b"], &[]), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(namespaces(&["a", "b"], &["b", "c"]), Some(vec!["b".to_owned()]));
+        assert_eq!(namespaces(&["a"], &["c"]), None, "and not all namespaces");
+        assert_eq!(namespaces(&["team-*"], &["c"]), Some(vec!["c".to_owned()]), "filtered later");
+        assert_eq!(namespaces(&["team-*"], &[]), Some(vec![]));
     }
 }
