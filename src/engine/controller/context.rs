@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{breaker::Breaker, plan::Memory, queue::Queue, reference::References, watches::ActiveWatches};
 use crate::{
@@ -93,6 +93,9 @@ pub(super) struct Controller {
     /// What is remembered of each object between runs.
     pub(super) objects: Mutex<HashMap<Key, ObjectState>>,
 }
+
+/// A place among the entry's runs and among all.
+pub(super) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// A kind of dependents.
 pub(super) struct Kind {

@@ -6,12 +6,18 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{context::Controller, finalize, line::Turn, queue::Queue, turn};
+use super::{
+    context::{Controller, Place},
+    finalize,
+    line::Turn,
+    queue::Queue,
+    turn,
+};
 use crate::{
     clock,
     contract::{Trigger, TriggerType},
@@ -51,18 +57,14 @@ pub(super) async fn run(controller: Arc<Controller>, stop: CancellationToken) {
         runs.spawn(async move {
             let key = turn.key.clone();
             let mut abandoned = Abandoned { queue: Arc::clone(&controller.queue), key: Some(key) };
-            turn::run(&controller, turn).await;
+            turn::run(&controller, turn, place).await;
             abandoned.key = None;
-            drop(place);
         });
     }
     while let Some(ended) = runs.join_next().await {
         report(ended);
     }
 }
-
-/// A place among the entry's runs and among all.
-type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// The next turn with a place for it. A place is only asked for when there is something to do, so that an idle entry takes
 /// none from the others.

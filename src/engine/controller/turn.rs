@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     attempt::{Attempt, Phase},
-    context::{Controller, ObjectState},
+    context::{Controller, ObjectState, Place},
     finalize::remove_finalizer,
     line::Turn,
     trace::{Trace, catch_up},
@@ -23,7 +23,7 @@ use crate::{
 const LET_GO_PAUSE: Duration = Duration::from_secs(5);
 
 /// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
-pub(super) async fn run(controller: &Controller, mut turn: Turn) {
+pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
     // An observer hears of every object that is gone, even when there is another one of that name by now.
     if let Some(last) = controller.take_gone(&turn.key) {
         let is_there = controller.parents.store.get(&turn.key).is_some();
@@ -33,7 +33,7 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
             turn.triggers.drain(..).partition(|trigger| of_next(trigger.kind_of));
         turn.triggers = told;
         lead_with(&mut turn, TriggerType::Deleted);
-        attempt(controller, &turn, Phase::Gone(last)).await;
+        attempt(controller, &turn, Phase::Gone(last), place).await;
         for trigger in later.into_iter().filter(|_| is_there) {
             controller.queue.add(&turn.key, trigger, None);
         }
@@ -55,13 +55,13 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
             return controller.queue.done(&turn.key, Vec::new(), None, None);
         }
         lead_with(&mut turn, TriggerType::Deleting);
-        return attempt(controller, &turn, Phase::Finalize(parent)).await;
+        return attempt(controller, &turn, Phase::Finalize(parent), place).await;
     }
     turn.triggers.retain(|trigger| counts(controller, trigger, &parent));
     if turn.triggers.is_empty() {
         return controller.queue.skip(&turn);
     }
-    attempt(controller, &turn, Phase::Reconcile(parent)).await;
+    attempt(controller, &turn, Phase::Reconcile(parent), place).await;
 }
 
 /// A hook that serves for several things tells them apart by the first trigger, also when it runs again.
@@ -114,7 +114,7 @@ async fn let_go(controller: &Controller, key: &Key) -> Result<(), String> {
     removed.map(|_| ()).map_err(|error| error.to_string())
 }
 
-async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
+async fn attempt(controller: &Controller, turn: &Turn, phase: Phase, place: Place) {
     let uid = phase.uid().to_owned();
     let remembered = controller.lock().remove(&turn.key).filter(|state| state.uid == uid);
     let mut state = remembered.unwrap_or_else(|| ObjectState { uid, ..ObjectState::default() });
@@ -124,8 +124,10 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     let result = Box::pin(attempt.go(&mut state)).await;
     let next = attempt.conclude(&mut state, result).await;
     let Attempt { traces, mut run, given, .. } = attempt;
-    catch_up(controller, &traces).await;
     run.elapsed = started.elapsed();
+    // The object is not done before the caches show what was written, but others need not wait for that.
+    drop(place);
+    catch_up(controller, &traces).await;
     run.writes =
         traces.iter().map(|trace| Write { verb: trace.verb, object: trace.object.clone() }).collect();
     let now = controller.shared.clock.now();
