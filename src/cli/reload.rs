@@ -1,11 +1,11 @@
 //! Hot reload: a config, a hook or a template that changes is taken over while the program runs.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{files::ConfigFiles, register::register};
+use super::{files::ConfigFiles, register::Unregistered};
 use crate::{
     cluster::events::Notice,
     engine::{
@@ -29,6 +29,15 @@ pub(super) struct Reloader {
 
 /// What a config that can't be used is called by the readiness check.
 const CONFIG: &str = "config";
+/// What is missing until the first config is handed over.
+pub(super) const CONTROLLERS: &str = "controllers";
+/// How long to wait before the next try, when the API server did not take a CRD.
+const REGISTER_PAUSE: Duration = Duration::from_secs(2);
+
+async fn later(unregistered: &mut Unregistered, shared: &Shared) {
+    tokio::time::sleep(REGISTER_PAUSE).await;
+    unregistered.register(shared).await;
+}
 
 impl Reloader {
     pub(super) fn new(
@@ -42,35 +51,54 @@ impl Reloader {
         Ok(Self { files, shared, readiness, hangup: Hangup::install()?, pod })
     }
 
-    /// Sends every new config that can be used. Ends when nobody takes them any more.
-    pub(super) async fn run(mut self, paths: BTreeSet<PathBuf>, tell: mpsc::Sender<Config>) {
-        let mut watch = ConfigWatch::new(paths);
+    /// Registers the CRDs of the first config and sends it; then every new one that can be used. Ends when nobody takes them
+    /// any more.
+    pub(super) async fn run(mut self, first: Loaded, tell: mpsc::Sender<Config>) {
+        let mut unregistered = Unregistered::of(&first.config);
+        tokio::select! {
+            () = unregistered.register(&self.shared) => {}
+            () = tell.closed() => return,
+        }
+        if tell.send(first.config).await.is_err() {
+            return;
+        }
+        self.readiness.there(CONTROLLERS);
+        let mut watch = ConfigWatch::new(first.paths);
         loop {
             tokio::select! {
                 () = watch.changed() => {}
                 () = self.hangup.next() => tracing::info!("reading the config again, as SIGHUP asks"),
                 () = tell.closed() => return,
+                () = later(&mut unregistered, &self.shared), if !unregistered.is_empty() => continue,
             }
-            let paths = match self.files.load() {
-                Ok(Loaded { config, warnings, paths }) => {
-                    for warning in &warnings.0 {
-                        tracing::warn!("{warning}");
+            match self.files.load() {
+                Ok(loaded) => {
+                    watch.set_paths(loaded.paths.clone());
+                    unregistered = Unregistered::of(&loaded.config);
+                    tokio::select! {
+                        () = unregistered.register(&self.shared) => {}
+                        () = tell.closed() => return,
                     }
-                    self.shared.metrics.reload(true);
-                    self.readiness.there(CONFIG);
-                    register(&self.shared, &config).await;
-                    if tell.send(config).await.is_err() {
+                    if !self.accept(loaded, &tell).await {
                         return;
                     }
-                    paths
                 }
                 Err(error) => {
                     self.refuse(&error.to_string()).await;
-                    error.paths
+                    watch.set_paths(error.paths);
                 }
-            };
-            watch.set_paths(paths);
+            }
         }
+    }
+
+    /// Hands on a config that can be used. False when nobody takes it any more.
+    async fn accept(&self, loaded: Loaded, tell: &mpsc::Sender<Config>) -> bool {
+        for warning in &loaded.warnings.0 {
+            tracing::warn!("{warning}");
+        }
+        self.shared.metrics.reload(true);
+        self.readiness.there(CONFIG);
+        tell.send(loaded.config).await.is_ok()
     }
 
     /// Says everywhere that the config can't be used, and that the last good one goes on.

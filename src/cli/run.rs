@@ -10,7 +10,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{files::ConfigFiles, register::register, reload::Reloader, report, world};
+use super::{
+    files::ConfigFiles,
+    reload::{CONTROLLERS, Reloader},
+    report, world,
+};
 use crate::{
     clock::Clock,
     cluster::{
@@ -111,29 +115,23 @@ async fn serve(args: RunArgs, loaded: Loaded) -> anyhow::Result<Exit> {
     let reloader = Reloader::new(args.config, Arc::clone(&shared), readiness.clone(), &shared.handlers.env);
     let reloader = reloader.context("failed to listen for SIGHUP")?;
     let work = async {
-        readiness.missing("controllers", "they wait for the CustomResourceDefinitions of the config");
-        tokio::select! {
-            () = register(&shared, &loaded.config) => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-        readiness.there("controllers");
+        readiness.missing(CONTROLLERS, "they wait for the CustomResourceDefinitions of the config");
         let mut group = Group::<Infallible>::new(stop.clone());
         let fleet = Fleet::new((*shared).clone(), directory);
         let (tell, configs) = mpsc::channel(1);
-        let _there_is_room = tell.try_send(loaded.config);
         let until = stop.clone();
         group.start("the controllers", async move {
             fleet.run(configs, until).await;
             Ok(())
         });
         group.start("hot reload", async move {
-            reloader.run(loaded.paths, tell).await;
+            reloader.run(loaded, tell).await;
             Ok(())
         });
         let drained = group.join();
         let patience = async {
             stop.cancelled().await;
-            readiness.missing("controllers", "stopping");
+            readiness.missing(CONTROLLERS, "stopping");
             tokio::time::sleep(drain_timeout.0).await;
             tracing::warn!("handlers are still running after {drain_timeout}; ending them");
             end_handlers.cancel();

@@ -2,7 +2,10 @@
 
 use kube::{
     Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{
+        DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, Preconditions,
+        PropagationPolicy,
+    },
 };
 use serde_json::Value;
 
@@ -60,6 +63,8 @@ pub enum Refusal {
     Exists,
     /// We have no right to.
     Forbidden,
+    /// It is not what the API server takes for such an object.
+    Invalid,
     /// Anything else.
     Other,
 }
@@ -86,6 +91,7 @@ impl WriteError {
             409 => Refusal::Stale,
             404 => Refusal::NotFound,
             403 => Refusal::Forbidden,
+            400 | 422 => Refusal::Invalid,
             _ => Refusal::Other,
         }
     }
@@ -126,7 +132,8 @@ impl Writer {
         Ok(seen(served, written))
     }
 
-    /// Server-side apply. Returns the object as it is now.
+    /// Server-side apply of a part of an object: what the manager wrote by other ways stays. Returns the object as it is
+    /// now.
     ///
     /// # Errors
     /// A conflict with another field manager unless `force`, or whatever the API server says.
@@ -141,10 +148,26 @@ impl Writer {
         let mut params = PatchParams::apply(manager);
         params.force = force;
         let key = Key::of(object);
-        let apply = || self.patch(served, "apply", &key, &params, Patch::Apply(object), part);
+        let written = self.patch(served, "apply", &key, &params, Patch::Apply(object), part).await?;
+        Ok(seen(served, written))
+    }
+
+    /// Server-side apply by force of all that the manager wants of an object: what it wrote before, by whatever way, and
+    /// leaves out now, goes (RULES 14). Returns the object as it is now.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn apply_whole(
+        &self,
+        served: &Served,
+        object: &Value,
+        manager: &str,
+    ) -> Result<Written, WriteError> {
+        let params = PatchParams::apply(manager).force();
+        let key = Key::of(object);
+        let apply = || self.patch(served, "apply", &key, &params, Patch::Apply(object), Part::Main);
         let written = apply().await?;
         let Some(entries) = fold(written.managed_fields(), manager) else { return Ok(seen(served, written)) };
-        // We patched this object before. Now that we state all of it, what we leave out has to go.
         let folded = serde_json::json!({"metadata": {"resourceVersion": written.resource_version(), "managedFields": entries}});
         let as_ours = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let between = self.patch(served, "patch", &key, &as_ours, Patch::Merge(&folded), Part::Main).await?;
@@ -212,9 +235,20 @@ impl Writer {
         match in_time(api.delete(&key.name, &params)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(source) => Err(WriteError { action: "delete", object: key.of_kind(&served.gvk), source }),
-            Ok(left) => Ok(left.left().and_then(|object| object.metadata.resource_version)),
+            // Some kinds are given back though they are gone already.
+            Ok(left) => Ok(left
+                .left()
+                .filter(|object| is_held(&object.metadata))
+                .and_then(|object| object.metadata.resource_version)),
         }
     }
+}
+
+/// Whether an object that is being deleted is still there.
+fn is_held(meta: &ObjectMeta) -> bool {
+    let waits = meta.deletion_grace_period_seconds.is_some_and(|seconds| seconds > 0);
+    let has_finalizers = meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    meta.deletion_timestamp.is_some() && (waits || has_finalizers)
 }
 
 fn seen(served: &Served, object: DynamicObject) -> Written {

@@ -48,12 +48,12 @@ pub enum CrdError {
 }
 
 impl CrdError {
-    /// Whether somebody else has to register it.
-    pub fn is_forbidden(&self) -> bool {
+    /// Whether trying again is of no use: we have no right to, or it is not a CRD that the API server takes.
+    pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Write(error) => error.refusal() == Refusal::Forbidden,
+            Self::Write(error) => matches!(error.refusal(), Refusal::Forbidden | Refusal::Invalid),
             Self::Read { forbidden, .. } => *forbidden,
-            _ => false,
+            Self::Discovery(_) | Self::NotEstablished { .. } => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     control_plane::shared,
-    scene::{Scene, config_map, hello},
+    scene::{HELLO_CRD, Scene, config_map, hello},
 };
 
 const FINALIZER: &str = "hello-controller.test.example.com";
@@ -181,4 +181,79 @@ async fn an_orphan_may_be_cluster_scoped() {
     scene.until_in_cluster(&class, &name, "made", |object| object["value"] == 7).await;
     scene.delete_in_cluster(&class, &name).await;
     scene.until_in_cluster(&class, &name, "made again", |object| object["value"] == 7).await;
+}
+
+#[tokio::test]
+async fn an_object_that_its_own_handler_deletes_is_finalized() {
+    let scene = Scene::new(shared().await, "deletes-itself").await;
+    scene.hook("hook.sh", "echo 'object: null'");
+    scene.hook("bye.sh", "echo bye >> byes");
+    let _operator = scene.start(ENTRY);
+    scene.hello("h", json!({})).await;
+    scene.until_file("byes", 1).await;
+    scene.until(&hello(), "h", "gone", Value::is_null).await;
+}
+
+/// A status that is written with the object shares its managers with the finalizer: neither may take the other away.
+#[tokio::test]
+async fn without_a_status_subresource_a_failure_leaves_the_finalizer_and_the_handlers_edits_alone() {
+    let scene = Scene::new(shared().await, "no-subresource").await;
+    let crd = HELLO_CRD.replace("hello", "bare").replace("Hello", "Bare");
+    let crd = crd.replace("    subresources: {status: {}}\n", "");
+    scene.write("crd.yaml", &crd, 0o644);
+    scene.hook(
+        "hook.sh",
+        r#"input=$(cat); if [ -e fail ]; then echo 'error: not now' >&2; exit 1; fi
+printf '%s' "$input" | sed 's/"spec":{"text":"a"}/"spec":{"text":"edited"}/' > reply
+printf '{"object": %s, "status": {"seen": true}}' "$(sed 's/^{"object"://; s/,"dependents":.*//' reply)""#,
+    );
+    scene.hook("bye.sh", "if [ -e go ]; then exit; fi; echo bye >> byes; echo 'error: not yet' >&2; exit 1");
+    let entry = ENTRY.replace("Hello", "Bare") + "  condition: Reconciled\n";
+    let mut operator = scene.start(&entry);
+    let crds = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let is_established = |crd: &Value| crd.to_string().contains("\"Established\"");
+    scene.until_in_cluster(&crds, "bares.test.example.com", "established", is_established).await;
+    operator.wait_for_log("watching").await;
+    let bare = Gvk::new("test.example.com", "v1", "Bare");
+    scene
+        .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Bare", "metadata": {"name": "b"}, "spec": {"text": "a"}}))
+        .await;
+    scene.until(&bare, "b", "told", |object| object["status"]["seen"] == true).await;
+    let found = scene.get(&bare, "b").await;
+    assert_eq!(found["spec"]["text"], "edited", "{found}");
+    assert_eq!(finalizers(&found), &json!(["bare-controller.test.example.com"]));
+    scene.write("fail", "", 0o644);
+    scene.touch(&bare, "b").await;
+    scene.condition_of(&bare, "b", "Reconciled", "False").await;
+    let found = scene.get(&bare, "b").await;
+    assert_eq!(found["spec"]["text"], "edited", "{found}");
+    assert_eq!(finalizers(&found), &json!(["bare-controller.test.example.com"]));
+    scene.delete(&bare, "b").await;
+    scene.until_file("byes", 2).await;
+    assert!(scene.get(&bare, "b").await.is_object(), "it has not been finalized");
+    scene.write("go", "", 0o644);
+    scene.until(&bare, "b", "gone", Value::is_null).await;
+}
+
+#[tokio::test]
+async fn an_operator_for_one_object_leaves_the_finalizers_of_the_others_alone() {
+    let scene = Scene::new(shared().await, "only").await;
+    hooks(&scene);
+    let entry = format!("{ENTRY}  fieldSelector: metadata.name!=nobody\n");
+    let mut operator = scene.start(&entry);
+    scene.hello("other", json!({})).await;
+    scene.hello("mine", json!({})).await;
+    for name in ["other", "mine"] {
+        scene.until(&hello(), name, "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    }
+    operator.stop().await;
+    let only = format!("{}/mine", scene.namespace);
+    let mut operator = scene.start_with(&entry, &["--only", &only]);
+    operator.wait_for_log("watching").await;
+    assert_eq!(finalizers(&scene.get(&hello(), "other").await), &json!([FINALIZER]));
+    operator.stop().await;
+    let mut uninstall = scene.start_with(&entry, &["--only", &only, "--remove-finalizers"]);
+    assert!(uninstall.ended().await.success(), "{}", uninstall.log());
+    assert!(finalizers(&scene.get(&hello(), "mine").await).is_null());
+    assert_eq!(finalizers(&scene.get(&hello(), "other").await), &json!([FINALIZER]));
 }

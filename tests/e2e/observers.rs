@@ -64,3 +64,21 @@ async fn an_observer_that_fails_is_told_of_the_end_again_and_of_a_new_one_as_new
     scene.until_file("told", 4).await;
     assert_eq!(scene.read("told"), "Created m\nDeleted m\nDeleted m\nCreated m\n");
 }
+
+#[tokio::test]
+async fn ends_of_one_name_are_told_one_by_one_also_by_a_repaired_hook() {
+    let scene = Scene::new(shared().await, "observer-ends").await;
+    scene.hook("observe.sh", "echo \"$TRIGGER\" >> tries; exit 1");
+    let mut operator = scene.start(ENTRY);
+    operator.wait_for_log("watching").await;
+    let mut uids = Vec::new();
+    for _ in 0..2 {
+        uids.push(scene.apply(map("m", "x")).await["metadata"]["uid"].as_str().unwrap().to_owned());
+        scene.delete(&config_map(), "m").await;
+    }
+    scene.until_file("tries", 2).await;
+    // Another hook is another entry: it takes over what the first could not tell.
+    scene.hook("observe.sh", r#"sed -n 's/.*"lastObject":.*"uid":"\([^"]*\)".*/\1/p' >> ends; echo >> ends"#);
+    scene.until_file("ends", 2).await;
+    assert_eq!(scene.read("ends").lines().collect::<Vec<_>>(), uids);
+}

@@ -185,6 +185,12 @@ impl Store {
         let same = before.as_ref().is_some_and(|before| {
             object::resource_version(&before.object) == object::resource_version(&after.object)
         });
+        let mut before = before;
+        if before.as_ref().is_some_and(|before| object::uid(&before.object) != object::uid(&after.object)) {
+            // The end of the one and the beginning of the other went by while nobody watched.
+            let (gvk, key) = (self.gvk.clone(), key.clone());
+            inner.tell(&Change { gvk, key, before: before.take(), after: None, initial: false });
+        }
         // A watch that starts over shows everything again; what has not changed is no news.
         if !same {
             inner.tell(&Change { gvk: self.gvk.clone(), key, before, after: Some(after), initial });

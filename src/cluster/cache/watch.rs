@@ -1,7 +1,7 @@
 //! The watches that fill the stores.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
@@ -156,6 +156,7 @@ async fn follow(discovery: &Discovery, key: &WatchKey, served: &Arc<Served>, sto
     let mut events = futures::stream::select_all(streams);
     let was_synced = store.state().borrow().synced;
     let mut synced = HashSet::new();
+    let mut troubles: BTreeMap<usize, String> = BTreeMap::new();
     let mut starts: HashMap<usize, HashSet<Key>> = HashMap::new();
     loop {
         let next = if starts.is_empty() {
@@ -171,7 +172,8 @@ async fn follow(discovery: &Discovery, key: &WatchKey, served: &Arc<Served>, sto
         let Some((number, event)) = next else { return };
         match event {
             Err(Trouble { text, gone }) => {
-                interrupted(key, store, text);
+                interrupted(key, store, text.clone());
+                troubles.insert(number, text);
                 // A listing that failed will begin again.
                 starts.remove(&number);
                 if gone {
@@ -207,7 +209,9 @@ async fn follow(discovery: &Discovery, key: &WatchKey, served: &Arc<Served>, sto
             Ok(Event::Apply((object, print))) => store.put(object, print, false),
             Ok(Event::Delete((object, _))) => store.remove(&Key::of(&object)),
         }
-        store.set_state(|state| state.trouble = None);
+        // What is over in one namespace may go on in another.
+        troubles.remove(&number);
+        store.set_state(|state| state.trouble = troubles.values().next().cloned());
     }
 }
 

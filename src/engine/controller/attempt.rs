@@ -29,7 +29,7 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
-        record::{Answered, Given, Outcome, Run, view::Slowed},
+        record::{self, Answered, Given, Outcome, Run, view::Slowed},
     },
     object,
 };
@@ -98,6 +98,8 @@ impl<'a> Attempt<'a> {
             }
             Phase::Gone(last) => Observation::gone(controller, &self.turn.key, Arc::clone(last)).await?,
         };
+        // What is not there any more was taken away by others; it will be created anew if it is wanted.
+        state.memory.applied.retain(|name, _| seen.print(name).is_some());
         self.hold(&mut seen).await?;
         let Some(handler) = self.handler() else { return Ok(Plan::default()) };
         let given = seen.state(controller, &state.watches, &self.turn.triggers, state.attempt);
@@ -184,7 +186,7 @@ impl<'a> Attempt<'a> {
             whole: !entry.metadata_only,
             finalizer: matches!(self.phase, Phase::Finalize(_)).then_some(finalizer.as_str()),
             memory,
-            namespaces: &self.controller.shared.namespaces,
+            namespaces: &self.controller.shared.scope().namespaces,
             now: self.controller.shared.clock.now().as_second(),
         };
         plan::plan(&observed, reply)
@@ -243,12 +245,12 @@ impl<'a> Attempt<'a> {
 
     /// Decides what comes next, and tells people of failures.
     pub(super) async fn conclude(&mut self, state: &mut ObjectState, result: Result<Plan, RunError>) -> Next {
-        let pause = self.slow_down(state).await;
-        state.last_error = result.as_ref().err().filter(|error| !error.is_passing()).map(ToString::to_string);
+        let mut pause = self.slow_down(state).await;
         let (outcome, again) = match result {
             Ok(plan) => {
                 (state.attempt, state.races) = (0, 0);
                 state.requeues = if plan.requeue { state.requeues.saturating_add(1) } else { 0 };
+                state.last_error = None;
                 self.tell(state, None).await;
                 (Outcome::Done { writes: self.traces.len() }, self.next_run(&plan, state.requeues))
             }
@@ -257,15 +259,18 @@ impl<'a> Attempt<'a> {
                 (Outcome::Stale, Some((TriggerType::Retry, RACE_PAUSE)))
             }
             Err(RunError::Handler(error)) if error.is_shutdown() => {
+                self.keep_gone();
                 let (reason, message) = (error.reason().to_owned(), error.to_string());
                 (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
             }
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
-                self.tell(state, Some(&error)).await;
-                let (reason, message) = (error.reason().to_owned(), error.to_string());
-                self.keep_gone();
+                // Whatever happens to the next one of its name, its end comes first, and not before the pause is over.
+                pause = pause.max(self.keep_gone().then_some(retry_in));
+                let (reason, message) = (error.reason().to_owned(), self.without_secrets(&error));
+                state.last_error = Some(message.clone());
+                self.tell(state, Some((&reason, &message))).await;
                 (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
             }
         };
@@ -273,7 +278,12 @@ impl<'a> Attempt<'a> {
         Next { again, pause }
     }
 
-    async fn tell(&mut self, state: &mut ObjectState, error: Option<&RunError>) {
+    /// The error as everybody may read it: a hook's last line, or the API server's words, may quote what it was given.
+    fn without_secrets(&self, error: &RunError) -> String {
+        record::redacted_about(&error.to_string(), self.given.as_ref(), self.run.plan.as_ref())
+    }
+
+    async fn tell(&mut self, state: &mut ObjectState, error: Option<(&str, &str)>) {
         let gone = matches!(self.phase, Phase::Gone(_));
         let told = Told { controller: self.controller, object: self.phase.object(), gone, error };
         let traces = told.tell(state).await;
@@ -281,11 +291,10 @@ impl<'a> Attempt<'a> {
     }
 
     /// An observer that failed to hear of an end is told again.
-    fn keep_gone(&self) {
-        if let Phase::Gone(last) = &self.phase {
-            let mut gone = self.controller.gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            gone.entry(self.turn.key.clone()).or_insert_with(|| Arc::clone(last));
-        }
+    fn keep_gone(&self) -> bool {
+        let Phase::Gone(last) = &self.phase else { return false };
+        self.controller.gone.put_back(&self.turn.key, Arc::clone(last));
+        true
     }
 
     /// Asks the breaker about what this run has changed, when it was an event that woke it.

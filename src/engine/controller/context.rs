@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{breaker::Breaker, plan::Memory, queue::Queue, reference::References, watches::ActiveWatches};
+use super::{
+    breaker::Breaker, gone::Gone, plan::Memory, queue::Queue, reference::References, watches::ActiveWatches,
+};
 use crate::{
     clock::Clock,
     cluster::{
@@ -80,8 +82,8 @@ pub(super) struct Controller {
     /// Namespaces with their labels, where the entry selects by those.
     pub(super) namespaces: Option<Arc<Watch>>,
     pub(super) queue: Arc<Queue>,
-    /// What was seen last of objects that are gone, until the observer has been told.
-    pub(super) gone: Arc<Mutex<HashMap<Key, Arc<Value>>>>,
+    /// Objects that are gone, until the observer has been told.
+    pub(super) gone: Arc<Gone>,
     /// Whether the list of conditions turned out to be one field for all who write it (RULES 26).
     pub(super) atomic_conditions: AtomicBool,
     /// Up to when the schedule has been followed.
@@ -137,16 +139,6 @@ impl Controller {
 
     pub(super) fn note_atomic_conditions(&self) {
         self.atomic_conditions.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether there is no end of such an object left to be told of.
-    pub(super) fn has_been_told(&self, key: &Key) -> bool {
-        !self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
-    }
-
-    /// What was seen last of an object that is gone; to be told once.
-    pub(super) fn take_gone(&self, key: &Key) -> Option<Arc<Value>> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 
     /// An object of our kind or a dependent one as the caches have it, whoever owns it.

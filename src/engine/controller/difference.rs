@@ -124,7 +124,14 @@ pub(super) fn is_explained(before: &Value, after: &Value, written: &Value) -> bo
             old.iter().all(|item| typed(new, item))
                 && new.iter().all(|item| old.contains(item) || typed(said, item))
         }
-        // New from top to bottom, and named: the rest of it is what the server fills in.
+        (Value::Array(old), Value::Array(new), Value::Array(said)) => {
+            new.len() == said.len()
+                && new.iter().zip(said).enumerate().all(|(index, (new, said))| {
+                    let old = old.get(index).unwrap_or(&Value::Null);
+                    old == new || is_explained(old, new, said)
+                })
+        }
+        // A plain value, or new from top to bottom, and named: the rest of it is what the server fills in.
         _ => true,
     }
 }

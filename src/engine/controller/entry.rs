@@ -1,9 +1,6 @@
 //! The controller of one entry: its queue, its workers, its timers.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::Semaphore,
@@ -119,7 +116,7 @@ impl Controller {
         // Sleeping ends a little early or late; never twice for one time.
         *from = clock.now().max(due);
         for key in self.parents.store.keys() {
-            self.queue.plan(&key, TriggerType::Schedule, Instant::now());
+            self.queue.add(&key, Trigger::plain(TriggerType::Schedule), None);
         }
     }
 

@@ -32,15 +32,6 @@ impl From<DiscoveryError> for RunError {
 }
 
 impl RunError {
-    /// Whether it is nothing to tell anybody: looking again will do, or the program is stopping.
-    pub(super) fn is_passing(&self) -> bool {
-        match self {
-            Self::Execute(error) => error.is_stale(),
-            Self::Handler(error) => error.is_shutdown(),
-            _ => false,
-        }
-    }
-
     /// For how long the handler itself wants to be left alone.
     pub(super) fn asked_pause(&self) -> Duration {
         match self {
@@ -85,6 +76,7 @@ impl ExecuteError {
                 Refusal::FieldConflict => "FieldConflict",
                 Refusal::Stale => "Conflict",
                 Refusal::Forbidden => "Forbidden",
+                Refusal::Invalid => "Invalid",
                 Refusal::NotFound | Refusal::Exists | Refusal::Other => "WriteFailed",
             },
             Self::NotOurs { .. } => "NotOurs",

@@ -9,7 +9,7 @@ use super::{
     finalize,
     observe::Observation,
     ownership::{describe_owner, owns_as},
-    plan::{Applied, Memory, Step},
+    plan::{Applied, Memory, Step, manifest_digest},
     queue::deleted,
     status::{StatusWrite, condition_types},
     trace::{Trace, trace},
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     cluster::{
         apply::{Part, Refusal, Writer, Written},
+        cache::Cached,
         describe,
         discovery::{self, Served},
     },
@@ -53,7 +54,11 @@ impl Executor<'_> {
                 let left = self.writer().delete(served, &object.key(), uid, version.as_deref()).await?;
                 memory.applied.remove(object);
                 // While finalizers hold it, its end is still news: somebody may want it back by then.
-                let events = vec![left.clone().unwrap_or_else(|| deleted(uid))];
+                let mut events = vec![left.clone().unwrap_or_else(|| deleted(uid))];
+                if object.gvk == self.seen.kind.gvk {
+                    // That the handled object is going is news: our finalizer may hold it.
+                    events.clear();
+                }
                 let changes = vec![Change { field: object.to_string(), value: "deleted".to_owned() }];
                 Ok(Trace {
                     object: object.clone(),
@@ -106,21 +111,29 @@ impl Executor<'_> {
     /// whatever our caches know (RULES 11).
     async fn create(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
         let (served, orphan) = self.served(manifest)?;
-        let created = self.writer().create(served, manifest, self.manager).await;
-        match created {
-            Ok(written) => Ok(self.applied(Verb::Create, served, None, manifest, &written, memory)),
-            Err(error) if error.refusal() == Refusal::Exists => {
-                self.must_be_ours(served, manifest, orphan).await?;
-                self.apply(manifest, memory).await
+        // Twice: what was in the way may go while we look at it.
+        for _ in 0..2 {
+            match self.writer().create(served, manifest, self.manager).await {
+                Ok(written) => {
+                    return Ok(self.applied(Verb::Create, served, None, manifest, &written, memory));
+                }
+                Err(error) if error.refusal() == Refusal::Exists => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
+            if let Some(uid) = self.uid_of_ours(served, manifest, orphan).await? {
+                let mut manifest = manifest.clone();
+                manifest["metadata"]["uid"] = uid.into();
+                return self.apply(&manifest, memory).await;
+            }
         }
+        let object = Key::of(manifest).of_kind(&served.gvk);
+        Err(ExecuteError::Look { object, reason: "it comes and goes".to_owned() })
     }
 
     async fn apply(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
         let (served, _) = self.served(manifest)?;
         let before = self.controller.known(&Key::of(manifest).of_kind(&served.gvk));
-        let written = self.writer().apply(served, manifest, self.manager, true, Part::Main).await?;
+        let written = self.writer().apply_whole(served, manifest, self.manager).await?;
         Ok(self.applied(Verb::Apply, served, before.as_ref(), manifest, &written, memory))
     }
 
@@ -134,7 +147,7 @@ impl Executor<'_> {
         memory: &mut Memory,
     ) -> Trace {
         let name = Key::of(manifest).of_kind(&served.gvk);
-        let applied = Applied { digest: digest::of_json(manifest), print: written.print.clone() };
+        let applied = Applied { digest: manifest_digest(manifest), print: written.print.clone() };
         memory.applied.insert(name.clone(), applied);
         trace(&self.controller.entry, verb, name, before, written, manifest)
     }
@@ -165,26 +178,30 @@ impl Executor<'_> {
         let planned = planned?;
         let last = done.iter().rev().find(|trace| trace.object == *object);
         let last = last.and_then(|trace| trace.events.last().cloned());
-        let now =
-            self.controller.cached(object).filter(|cached| Some(&cached.print) == self.seen.print(object));
+        let moment = self.controller.shared.clock.now().as_second();
+        let is_same = |cached: &Cached| {
+            self.seen.print(object).is_some_and(|print| !cached.print.differs(print, moment))
+        };
+        let now = self.controller.cached(object).filter(is_same);
         let now = now.and_then(|cached| object::resource_version(&cached.object).map(str::to_owned));
         Some(last.or(now).unwrap_or_else(|| planned.to_owned()))
     }
 
-    async fn must_be_ours(
+    /// The UID of what has the manifest's name, if that is ours; nothing when it is gone again.
+    async fn uid_of_ours(
         &self,
         served: &Served,
         manifest: &Value,
         orphan: bool,
-    ) -> Result<(), ExecuteError> {
+    ) -> Result<Option<String>, ExecuteError> {
         let key = Key::of(manifest);
         let object = || key.of_kind(&served.gvk);
         let live = discovery::get(self.controller.shared.discovery.client(), served, &key).await;
         match live.map_err(|error| ExecuteError::Look { object: object(), reason: describe(&error) })? {
-            // Gone again: applying makes it anew.
-            None => Ok(()),
-            Some(live) if owns_as(&self.seen.object, &live, orphan) => Ok(()),
-            Some(live) => Err(ExecuteError::NotOurs { object: object(), owner: describe_owner(&live) }),
+            Some(live) if !owns_as(&self.seen.object, &live, orphan) => {
+                Err(ExecuteError::NotOurs { object: object(), owner: describe_owner(&live) })
+            }
+            live => Ok(live.as_ref().and_then(object::uid).map(str::to_owned)),
         }
     }
 

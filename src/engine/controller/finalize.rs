@@ -92,7 +92,9 @@ pub(super) async fn strip(entry: &Entry, shared: &Shared, kept: impl Fn(&Key) ->
         Ok(served) => served,
         Err(error) => return tracing::warn!(entry = entry.name, "failed to take finalizers off: {error}"),
     };
-    let key = WatchKey { gvk: entry.gvk.clone(), scope: shared.scope(), detail: Detail::Metadata };
+    let mut scope = shared.scope();
+    scope.name = shared.only.as_ref().map(|only| only.name.clone());
+    let key = WatchKey { gvk: entry.gvk.clone(), scope, detail: Detail::Metadata };
     let watch = shared.caches.watch(&key);
     let mut state = watch.store.state();
     if tokio::time::timeout(STRIP_PATIENCE, state.wait_for(|state| state.synced)).await.is_err() {

@@ -37,18 +37,23 @@ pub struct Fleet {
     shared: Shared,
     directory: Directory,
     running: BTreeMap<String, Running>,
-    tasks: JoinSet<String>,
+    /// Those that are finishing what they have begun.
+    ending: Vec<Running>,
+    tasks: JoinSet<()>,
 }
 
 struct Running {
-    entry: Arc<Entry>,
+    controller: Arc<Controller>,
     stop: CancellationToken,
+    /// Cancelled when it has come to its end, however.
+    ended: CancellationToken,
 }
 
 impl Fleet {
     /// None yet.
     pub fn new(shared: Shared, directory: Directory) -> Self {
-        Self { shared, directory, running: BTreeMap::new(), tasks: JoinSet::new() }
+        let (running, ending) = (BTreeMap::new(), Vec::new());
+        Self { shared, directory, running, ending, tasks: JoinSet::new() }
     }
 
     /// Runs the controllers of the newest config that comes, until `stop`; then lets runs that have begun come to their end.
@@ -59,76 +64,101 @@ impl Fleet {
                 biased;
                 () = stop.cancelled() => break,
                 config = configs.recv() => match config {
-                    Some(config) => self.become_(config, &stop).await,
+                    Some(config) => self.take_over(&config, &stop),
                     None => break stop.cancelled().await,
                 },
                 Some(ended) = self.tasks.join_next() => {
-                    tracing::error!(?ended, "a controller ended unexpectedly; please report this bug");
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a controller panicked; please report this bug");
+                    }
+                    self.ending.retain(|running| !running.ended.is_cancelled());
                 }
             }
-        }
-        for running in self.running.values() {
-            running.stop.cancel();
         }
         while self.tasks.join_next().await.is_some() {}
     }
 
-    async fn become_(&mut self, config: Config, stop: &CancellationToken) {
-        let entries = self.running.values().map(|running| Arc::clone(&running.entry)).collect();
-        let difference = Difference::between(&Config { entries, crds: Vec::new() }, &config);
-        let named = |names: &[&Vec<String>], name: &String| names.iter().any(|names| names.contains(name));
-        // Their successors' watches begin before theirs end, so that what both watch need not be listed again.
+    fn take_over(&mut self, config: &Config, stop: &CancellationToken) {
+        let entries = self.running.values().map(|running| Arc::clone(&running.controller.entry)).collect();
+        let difference = Difference::between(&Config { entries, crds: Vec::new() }, config);
         let Difference { changed, added, removed, .. } = &difference;
-        let fresh: Vec<Arc<Controller>> = config
-            .entries
-            .iter()
-            .filter(|entry| named(&[changed, added], &entry.name))
+        // Their successors' watches begin before theirs end, so that what both watch need not be listed again.
+        let is_new = |entry: &&Arc<Entry>| changed.contains(&entry.name) || added.contains(&entry.name);
+        let new = config.entries.iter().filter(is_new);
+        let new: Vec<Arc<Controller>> = new
             .filter_map(|entry| Controller::start(Arc::clone(entry), self.shared.clone()).map(Arc::new))
             .collect();
+        self.ending.retain(|running| !running.ended.is_cancelled());
         for name in changed.iter().chain(removed) {
-            let Some(ended) = self.end(name, stop).await else { continue };
-            let has_heir =
-                config.entries.iter().any(|new| new.gvk.same_kind(&ended.gvk) && new.finalizer.is_some());
-            if ended.finalizer.is_some() && !has_heir {
+            if let Some(running) = self.running.remove(name) {
                 tracing::info!(
                     entry = name,
-                    "taking our finalizer off all objects: nobody answers for it any more"
+                    "the entry is another one now, or gone; finishing what it has begun"
                 );
-                finalize::strip(&ended, &self.shared, |_| false).await;
+                running.stop.cancel();
+                self.directory.set(name, None);
+                self.ending.push(running);
             }
         }
-        for controller in fresh {
+        for controller in new {
             self.begin(controller, stop);
         }
+        self.let_go(stop);
         if config.entries.is_empty() {
             tracing::warn!("the config has no entries; nothing to do");
         }
     }
 
+    /// Runs a controller once those that are ending have left its kind: no object is handled by two at once.
     fn begin(&mut self, controller: Arc<Controller>, stop: &CancellationToken) {
-        let (entry, stop) = (Arc::clone(&controller.entry), stop.child_token());
-        let name = entry.name.clone();
+        let name = controller.entry.name.clone();
+        let (stop, ended) = (stop.child_token(), CancellationToken::new());
+        let running =
+            Running { controller: Arc::clone(&controller), stop: stop.clone(), ended: ended.clone() };
         self.directory.set(&name, Some(Arc::clone(&controller)));
-        self.running.insert(name.clone(), Running { entry, stop: stop.clone() });
+        self.running.insert(name, running);
+        let before: Vec<(CancellationToken, Arc<Controller>)> = self
+            .ending
+            .iter()
+            .filter(|other| other.controller.entry.gvk.same_kind(&controller.entry.gvk))
+            .map(|other| (other.ended.clone(), Arc::clone(&other.controller)))
+            .collect();
         self.tasks.spawn(async move {
+            let _however_it_ends = ended.drop_guard();
+            for (ended, predecessor) in before {
+                ended.cancelled().await;
+                if predecessor.entry.name == controller.entry.name {
+                    controller.inherit(&predecessor);
+                }
+            }
             entry::run(controller, stop).await;
-            name
         });
     }
 
-    /// Stops one controller and waits for the runs that have begun.
-    async fn end(&mut self, name: &str, stop: &CancellationToken) -> Option<Arc<Entry>> {
-        tracing::info!(entry = name, "the entry is another one now, or gone; finishing what it has begun");
-        let running = self.running.remove(name)?;
-        running.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok(ended) if ended == name => break,
-                Ok(ended) if stop.is_cancelled() => tracing::debug!(entry = ended, "ended"),
-                other => tracing::error!(?other, "a controller ended unexpectedly; please report this bug"),
+    /// Takes the finalizers of entries that have ended off their objects, where nobody answers for them any more.
+    fn let_go(&mut self, stop: &CancellationToken) {
+        for running in &self.ending {
+            let entry = Arc::clone(&running.controller.entry);
+            let has_heir = self
+                .running
+                .values()
+                .map(|running| &running.controller.entry)
+                .any(|heir| heir.gvk.same_kind(&entry.gvk) && heir.finalizer.is_some());
+            if entry.finalizer.is_none() || has_heir {
+                continue;
             }
+            let (shared, ended, stop) = (self.shared.clone(), running.ended.clone(), stop.clone());
+            self.tasks.spawn(async move {
+                ended.cancelled().await;
+                tracing::info!(
+                    entry = entry.name,
+                    "taking our finalizer off all objects: nobody answers for it any more"
+                );
+                tokio::select! {
+                    () = finalize::strip(&entry, &shared, |_| false) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
         }
-        self.directory.set(name, None);
-        Some(running.entry)
     }
 }

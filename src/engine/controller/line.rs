@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The most triggers that a handler is told; it runs because of all of them.
-const TOLD: usize = 64;
+pub(super) const TOLD: usize = 64;
 /// How many versions are kept of one reason; beyond that it counts, whoever made them.
 const VERSIONS: usize = 64;
 /// How many of our own writes to one object are remembered after its run.
@@ -160,21 +160,21 @@ impl Line {
         }
         let lane = Lane::of(trigger.kind_of);
         item.triggers.entry(trigger).or_default().add(version);
-        self.schedule(key, lane, now);
+        self.schedule(key, lane, now, now);
     }
 
     /// Plans a run for later; an earlier one stays.
-    pub(super) fn plan(&mut self, key: &Key, later: Later) {
+    pub(super) fn plan(&mut self, key: &Key, later: Later, now: Instant) {
         let item = self.items.entry(key.clone()).or_default();
         if item.later.is_some_and(|known| known.due <= later.due) {
             return;
         }
         item.later = Some(later);
-        self.schedule(key, Lane::of(later.why), later.due);
+        self.schedule(key, Lane::of(later.why), later.due, now);
     }
 
     /// Puts an object in line, or forward in it; never back.
-    fn schedule(&mut self, key: &Key, lane: Lane, due: Instant) {
+    fn schedule(&mut self, key: &Key, lane: Lane, due: Instant, now: Instant) {
         let Some(item) = self.items.get_mut(key) else { return };
         if item.running.is_some() {
             return;
@@ -182,10 +182,10 @@ impl Line {
         let due = item.held.map_or(due, |held| held.max(due));
         let (lane, due) = match item.place {
             Some(place) if place.lane <= lane && place.due <= due => return,
-            // A later run of the front lane does not pull one that is due now out of the back lane.
-            Some(place) if place.due < due => return,
-            Some(place) if place.due == due => (place.lane.min(lane), due),
-            _ => (lane, due),
+            // A run of the front lane that is only due later does not pull one out of the back lane.
+            Some(place) if place.due < due && due > now => return,
+            Some(place) => (place.lane.min(lane), place.due.min(due)),
+            None => (lane, due),
         };
         if let Some(place) = item.place.take() {
             lane_of(&mut self.front, &mut self.back, place.lane).remove(&(place.due, place.arrival));
@@ -208,12 +208,12 @@ impl Line {
         self.back.remove(&slot);
         let item = self.items.get_mut(&key)?;
         (item.place, item.held, item.running) = (None, None, Some(now));
-        let mut triggers: Vec<Trigger> = std::mem::take(&mut item.triggers).into_keys().take(TOLD).collect();
+        let mut triggers: Vec<Trigger> = std::mem::take(&mut item.triggers).into_keys().collect();
         let mut later = item.later.take();
         if let Some(planned) = later.take_if(|planned| planned.due <= now) {
             triggers.push(Trigger::plain(planned.why));
         }
-        item.told.clone_from(&triggers);
+        item.told = triggers.iter().take(TOLD).cloned().collect();
         Some(Turn { key, triggers, waited: now.saturating_duration_since(slot.0), later })
     }
 
@@ -230,10 +230,10 @@ impl Line {
         // What was planned while it ran, by a schedule.
         let planned = item.later.take();
         if let Some(lane) = pending {
-            self.schedule(key, lane, now);
+            self.schedule(key, lane, now, now);
         }
         for later in planned.into_iter().chain(ended.again) {
-            self.plan(key, later);
+            self.plan(key, later, now);
         }
     }
 
@@ -247,6 +247,12 @@ impl Line {
             lane_of(&mut self.front, &mut self.back, place.lane).remove(&(place.due, place.arrival));
         }
         self.items.remove(key);
+    }
+
+    /// All that is waited for, to be handed to a successor.
+    pub(super) fn left(&mut self) -> Vec<(Key, Vec<Trigger>, Option<Later>)> {
+        let items = std::mem::take(&mut self.items).into_iter();
+        items.map(|(key, item)| (key, item.triggers.into_keys().collect(), item.later)).collect()
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {

@@ -115,7 +115,7 @@ fn a_pause_is_kept_until_something_new_happens() {
 fn an_earlier_turn_is_never_put_off() {
     let (mut line, now) = (Line::default(), Instant::now());
     add(&mut line, "a", Created, "1", now);
-    line.plan(&key("a"), Later { why: Requeue, due: now + Duration::from_mins(1) });
+    line.plan(&key("a"), Later { why: Requeue, due: now + Duration::from_mins(1) }, now);
     assert!(turn(&mut line, now).is_some());
 }
 
@@ -140,9 +140,10 @@ fn an_event_moves_an_object_out_of_the_back_lane() {
     let (mut line, now) = (Line::default(), Instant::now());
     add(&mut line, "a", Start, "1", now);
     add(&mut line, "b", Start, "1", now);
-    add(&mut line, "b", Updated, "2", now);
-    assert_eq!(turn(&mut line, now), Some(("b".into(), vec![Updated, Start])));
-    assert_eq!(turn(&mut line, now), Some(("a".into(), vec![Start])));
+    let later = now + Duration::from_millis(5);
+    add(&mut line, "b", Updated, "2", later);
+    assert_eq!(turn(&mut line, later), Some(("b".into(), vec![Updated, Start])));
+    assert_eq!(turn(&mut line, later), Some(("a".into(), vec![Start])));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn a_schedule_that_fires_during_a_run_is_kept() {
     let (mut line, now) = (Line::default(), Instant::now());
     add(&mut line, "a", Created, "1", now);
     turn(&mut line, now).unwrap();
-    line.plan(&key("a"), Later { why: TriggerType::Schedule, due: now });
+    line.plan(&key("a"), Later { why: TriggerType::Schedule, due: now }, now);
     line.done(&key("a"), again(Resync, now + Duration::from_mins(1)), now);
     assert_eq!(turn(&mut line, now), Some(("a".into(), vec![TriggerType::Schedule])));
 }

@@ -1,8 +1,9 @@
 //! From what the watches bring to what is in line: which object has a reason to run, and why.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -10,12 +11,13 @@ use tokio::sync::mpsc;
 
 use super::{
     context::{Controller, Kind, Shared},
+    gone::Gone,
     ownership::claimant,
     queue::{Queue, deleted},
     reference::References,
 };
 use crate::{
-    cluster::cache::{Change, Detail, Scope, Watch, WatchKey},
+    cluster::cache::{Cached, Change, Detail, Scope, Watch, WatchKey},
     contract::{Trigger, TriggerType},
     engine::{
         config::{Entry, Selection},
@@ -51,22 +53,28 @@ impl Controller {
         }
         let references = Arc::new(References::new(&entry, |gvk| watch(gvk, shared.scope(), Detail::Full)));
         let (regroup, regrouped) = mpsc::unbounded_channel();
-        let namespaces = entry.select.namespace_labels.is_some().then(|| {
+        let namespaces = entry.select.namespace_labels.as_ref().map(|wanted| {
             let watch = watch(&Gvk::new("", "v1", "Namespace"), Scope::default(), Detail::Metadata);
-            watch.store.listen(Box::new(move |change| {
-                if !change.initial {
+            let wanted = wanted.clone();
+            let listener = watch.store.listen(Box::new(move |change| {
+                let fits = |cached: &Option<Cached>| {
+                    cached.as_ref().is_some_and(|cached| wanted.matches(object::labels(&cached.object)))
+                };
+                if !change.initial && fits(&change.before) != fits(&change.after) {
                     let _nobody_listens_any_more = regroup.send(change.key.name.clone());
                 }
             }));
-            watch
+            (watch, listener)
         });
+        let listeners = namespaces.iter().cloned().collect();
+        let namespaces = namespaces.map(|(watch, _)| watch);
         let controller = Self {
             schedule: tokio::sync::Mutex::new(shared.clock.now()),
             gone: Arc::default(),
             atomic_conditions: AtomicBool::new(false),
             regrouped: tokio::sync::Mutex::new(regrouped),
             objects: Mutex::default(),
-            listeners: Mutex::default(),
+            listeners: Mutex::new(listeners),
             entry,
             shared,
             parents,
@@ -77,6 +85,14 @@ impl Controller {
         };
         controller.listen();
         Some(controller)
+    }
+
+    /// Takes over what a predecessor has left to do: ends that an observer has not been told of, retries, times.
+    pub(super) fn inherit(&self, predecessor: &Self) {
+        for key in self.gone.inherit(&predecessor.gone) {
+            self.queue.add(&key, Trigger::plain(TriggerType::Deleted), None);
+        }
+        self.queue.inherit(&predecessor.queue);
     }
 
     /// All watches that the entry itself needs, each with its kind.
@@ -115,7 +131,7 @@ impl Controller {
                 listeners.push((Arc::clone(&kind.watch), kind.watch.store.listen(Box::new(listener))));
             }
         }
-        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).extend(listeners);
     }
 }
 
@@ -151,7 +167,7 @@ struct Ears {
     entry: Arc<Entry>,
     queue: Arc<Queue>,
     references: Arc<References>,
-    gone: Arc<Mutex<HashMap<Key, Arc<Value>>>>,
+    gone: Arc<Gone>,
 }
 
 impl Ears {
@@ -183,8 +199,13 @@ impl Ears {
             && entry.observes()
             && wakes
         {
-            let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-            gone.insert(change.key.clone(), Arc::clone(last));
+            self.gone.add(&change.key, Arc::clone(last));
+        }
+        // A period is kept whether the beginning was a reason to run or not.
+        if let (TriggerType::Start | TriggerType::Created, false, Some(period)) =
+            (why, wakes, entry.resync_period)
+        {
+            self.queue.plan(&change.key, TriggerType::Resync, Instant::now() + period);
         }
         // That an object is gone or going matters to us, whatever the entry chooses.
         if wakes || matches!(why, TriggerType::Deleted | TriggerType::Deleting) {

@@ -11,6 +11,7 @@ mod execute;
 mod finalize;
 mod fleet;
 mod given;
+mod gone;
 mod inspect;
 mod line;
 mod listen;

@@ -418,13 +418,29 @@ fn desired(
     manifest: Value,
 ) -> Option<Step> {
     let manifest = owned(observed.object, manifest, kind.orphan);
-    let digest = digest::of_json(&manifest);
+    let digest = manifest_digest(&manifest);
     // Written before and untouched since: nothing to do. What others changed is put right by applying again.
     let untouched = observed.memory.applied.get(name).is_some_and(|applied| {
         applied.digest == digest
             && shown.print.as_ref().is_some_and(|print| !print.differs(&applied.print, observed.now))
     });
-    (!untouched).then_some(Step::Apply { manifest })
+    (!untouched).then(|| {
+        let mut manifest = manifest;
+        // Whatever happens meanwhile, it does not land on another object of that name.
+        if let Some(uid) = object::uid(&shown.object) {
+            manifest["metadata"]["uid"] = uid.into();
+        }
+        Step::Apply { manifest }
+    })
+}
+
+/// Tells manifests apart by what they want; the UID says only of which object.
+pub fn manifest_digest(manifest: &Value) -> String {
+    let mut manifest = manifest.clone();
+    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("uid");
+    }
+    digest::of_json(&manifest)
 }
 
 /// The classic script reads an object, edits the copy and prints it: only what it edited is sent.

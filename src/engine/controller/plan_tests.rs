@@ -84,7 +84,7 @@ fn a_child_of_ours_is_applied_once_and_again_when_it_or_its_manifest_changes() {
     let [Step::Apply { manifest }] = steps.as_slice() else { panic!("{steps:?}") };
     let name = ObjectRef::of(manifest).unwrap();
     let remember = |generation| Memory {
-        applied: [(name.clone(), Applied { digest: digest::of_json(manifest), print: print(generation) })]
+        applied: [(name.clone(), Applied { digest: manifest_digest(manifest), print: print(generation) })]
             .into(),
         ..Memory::default()
     };

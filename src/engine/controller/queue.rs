@@ -65,7 +65,7 @@ impl Queue {
 
     /// Plans a run at a time; one that is planned earlier stays.
     pub(super) fn plan(&self, key: &Key, why: TriggerType, due: Instant) {
-        self.lock().plan(key, Later { why, due });
+        self.lock().plan(key, Later { why, due }, Instant::now());
         self.changed.notify_one();
     }
 
@@ -79,6 +79,22 @@ impl Queue {
     /// The object of this turn is gone.
     pub(super) fn forget(&self, key: &Key) {
         self.lock().forget(key, Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Takes over what a predecessor's objects were waiting for.
+    pub(super) fn inherit(&self, predecessor: &Self) {
+        let left = predecessor.lock().left();
+        let (mut line, now) = (self.lock(), Instant::now());
+        for (key, triggers, later) in left {
+            for trigger in triggers {
+                line.add(&key, trigger, None, now);
+            }
+            if let Some(later) = later {
+                line.plan(&key, later, now);
+            }
+        }
+        drop(line);
         self.changed.notify_one();
     }
 

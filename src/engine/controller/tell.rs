@@ -24,21 +24,22 @@ pub(super) struct Told<'a> {
     pub(super) object: &'a Value,
     /// Whether there is nobody left to carry a condition.
     pub(super) gone: bool,
-    /// Why it failed, if it did.
-    pub(super) error: Option<&'a RunError>,
+    /// Why it failed, if it did: a word, and a sentence without secrets.
+    pub(super) error: Option<(&'a str, &'a str)>,
 }
 
 impl Told<'_> {
     /// Tells of a failure, or that it is over. Returns what was written.
     pub(super) async fn tell(&self, state: &mut ObjectState) -> Vec<Trace> {
         let (shared, entry) = (&self.controller.shared, &self.controller.entry);
-        if let Some(error) = self.error {
-            let (reason, message) = (error.reason().to_owned(), error.to_string());
+        if let Some((reason, message)) = self.error {
+            let (reason, message) = (reason.to_owned(), message.to_owned());
             shared.events.publish(self.object, &Notice { warning: true, reason, message }).await;
         }
         let (Some(condition), false) = (&entry.condition, self.gone) else { return Vec::new() };
-        let current = self.error.map_or((true, String::new()), |error| (false, error.to_string()));
-        let failed_before = standing(self.object, condition) == Some("False");
+        let current = self.error.map_or((true, String::new()), |(_, message)| (false, message.to_owned()));
+        // Metadata alone does not show what was told before.
+        let failed_before = entry.metadata_only || standing(self.object, condition) == Some("False");
         let is_news = match &state.told {
             Some(told) => *told != current,
             // Success is worth a write only where failure was told.
@@ -65,7 +66,7 @@ impl Told<'_> {
     fn condition(&self, name: &str, message: &str) -> Value {
         json!({"conditions": [{
             "type": name, "status": if self.error.is_some() { "False" } else { "True" },
-            "reason": self.error.map_or("Succeeded", RunError::reason),
+            "reason": self.error.map_or("Succeeded", |(reason, _)| reason),
             "message": message.chars().take(MESSAGE_LIMIT).collect::<String>(),
             "lastTransitionTime": self.controller.shared.clock.now().to_string(),
             "observedGeneration": object::generation(self.object).unwrap_or_default(),

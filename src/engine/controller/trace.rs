@@ -50,10 +50,16 @@ pub(super) fn trace(
         after = Cow::Owned(object::metadata_of(&written.object));
     }
     let ours = before.is_none_or(|before| {
-        object::resource_version(before) != version.as_deref() && is_explained(before, &after, said)
+        let is_news = object::resource_version(before) != version.as_deref();
+        // Where only metadata is compared, the generation is what shows that somebody changed the rest.
+        let is_same_spec = !entry.metadata_only || object::generation(before) == object::generation(&after);
+        is_news && is_same_spec && is_explained(before, &after, said)
     });
     let uid = object::uid(&written.object).unwrap_or_default().to_owned();
-    let changes = before.map(|before| changed_fields(&object, before, &after)).unwrap_or_default();
+    let changes = match before {
+        Some(before) => changed_fields(&object, before, &after),
+        None => vec![Change { field: object.to_string(), value: "created".to_owned() }],
+    };
     Trace {
         object,
         uid,

@@ -1,12 +1,17 @@
 //! One turn of one object: which handler is asked, if any, and what comes next.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
 
 use super::{
     attempt::{Attempt, Phase},
     context::{Controller, ObjectState, Place},
     finalize::remove_finalizer,
-    line::Turn,
+    line::{TOLD, Turn},
     trace::{Trace, catch_up},
 };
 use crate::{
@@ -25,23 +30,8 @@ const LET_GO_PAUSE: Duration = Duration::from_secs(5);
 /// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
 pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
     // An observer hears of every object that is gone, even when there is another one of that name by now.
-    if let Some(last) = controller.take_gone(&turn.key) {
-        let is_there = controller.parents.store.get(&turn.key).is_some();
-        let of_next =
-            |why: TriggerType| why != TriggerType::Deleted && (why.is_event() || why == TriggerType::Start);
-        let (later, told): (Vec<Trigger>, Vec<Trigger>) =
-            turn.triggers.drain(..).partition(|trigger| of_next(trigger.kind_of));
-        turn.triggers = told;
-        lead_with(&mut turn, TriggerType::Deleted);
-        attempt(controller, &turn, Phase::Gone(last), place).await;
-        for trigger in later.into_iter().filter(|_| is_there) {
-            controller.queue.add(&turn.key, trigger, None);
-        }
-        if controller.has_been_told(&turn.key) && controller.parents.store.get(&turn.key).is_none() {
-            controller.lock().remove(&turn.key);
-            controller.queue.forget(&turn.key);
-        }
-        return;
+    if let Some(last) = controller.gone.take(&turn.key) {
+        return farewell(controller, turn, last, place).await;
     }
     let Some(parent) = controller.parents.store.get(&turn.key) else { return gone(controller, &turn).await };
     if !controller.selects(&turn.key) {
@@ -61,7 +51,30 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
     if turn.triggers.is_empty() {
         return controller.queue.skip(&turn);
     }
+    turn.triggers.truncate(TOLD);
     attempt(controller, &turn, Phase::Reconcile(parent), place).await;
+}
+
+/// Tells an observer of an object's end. What has happened to the next one of that name waits until that is done.
+async fn farewell(controller: &Controller, mut turn: Turn, last: Arc<Value>, place: Place) {
+    let of_next =
+        |why: TriggerType| why != TriggerType::Deleted && (why.is_event() || why == TriggerType::Start);
+    let (later, told): (Vec<Trigger>, Vec<Trigger>) =
+        turn.triggers.drain(..).partition(|trigger| of_next(trigger.kind_of));
+    turn.triggers = told;
+    lead_with(&mut turn, TriggerType::Deleted);
+    attempt(controller, &turn, Phase::Gone(last), place).await;
+    // Where the end could not be told, the object rests until it is tried again.
+    let is_there = controller.parents.store.get(&turn.key).is_some();
+    for trigger in later.into_iter().filter(|_| is_there) {
+        controller.queue.add(&turn.key, trigger, None);
+    }
+    if controller.gone.has(&turn.key) {
+        controller.queue.add(&turn.key, Trigger::plain(TriggerType::Deleted), None);
+    } else if !is_there {
+        controller.lock().remove(&turn.key);
+        controller.queue.forget(&turn.key);
+    }
 }
 
 /// A hook that serves for several things tells them apart by the first trigger, also when it runs again.

@@ -22,6 +22,11 @@ pub fn text(text: &str) -> String {
     Secrets::default().text(text)
 }
 
+/// A text without what is told as a credential, and without the values of secrets that are in the state or the plan.
+pub fn text_about(text: &str, given: Option<&State>, plan: Option<&Value>) -> String {
+    Secrets::of(given, plan).text(text)
+}
+
 /// Secrets that are known by their values, so that they are found where nobody expects them: in a status, or on stderr.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<String>);

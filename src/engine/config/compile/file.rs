@@ -73,6 +73,9 @@ pub(in crate::engine::config) fn compile(
     (Config { entries, crds }, diagnostics)
 }
 
+/// No time in a config is longer.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// Compiles one file.
 pub(super) struct Compiler<'a> {
     pub(super) unit: &'a Unit,
@@ -151,7 +154,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn duration(&mut self, text: Option<&str>, at: &Path) -> Option<Duration> {
-        self.good(text?.parse::<GoDuration>(), at).map(|duration| duration.0)
+        let duration = self.good(text?.parse::<GoDuration>(), at)?.0;
+        if duration > LONGEST {
+            self.error(at, format!("`{at}` is longer than a year"));
+        }
+        Some(duration.min(LONGEST))
     }
 
     pub(super) fn not_empty(&mut self, text: &str, at: &Path) {
