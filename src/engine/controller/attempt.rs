@@ -27,7 +27,7 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
-        record::{Answered, Given, Outcome, Run, view::Slowed},
+        record::{self, Answered, Given, Outcome, Run, view::Slowed},
     },
     object,
 };
@@ -286,7 +286,12 @@ impl<'a> Attempt<'a> {
     /// Decides what comes next, and tells people of failures.
     pub(super) async fn conclude(&mut self, state: &mut ObjectState, result: Result<Plan, RunError>) -> Next {
         let pause = self.slow_down(state).await;
-        state.last_error = result.as_ref().err().filter(|error| !error.is_passing()).map(ToString::to_string);
+        let failure = result.as_ref().err().map(|error| {
+            // What a handler says of its failure may hold the Secrets that it was given; more people read this than those.
+            (error.reason(), record::redacted_of(&error.to_string(), self.given.as_ref()))
+        });
+        let is_passing = result.as_ref().is_err_and(RunError::is_passing);
+        state.last_error = failure.clone().filter(|_| !is_passing).map(|(_, message)| message);
         let (outcome, again) = match result {
             Ok(plan) => {
                 (state.attempt, state.races) = (0, 0);
@@ -299,15 +304,17 @@ impl<'a> Attempt<'a> {
                 (Outcome::Stale, Some((TriggerType::Retry, RACE_PAUSE)))
             }
             Err(RunError::Handler(error)) if error.is_shutdown() => {
-                let (reason, message) = (error.reason().to_owned(), error.to_string());
+                let (reason, message) = failure.unwrap_or_default();
+                let reason = reason.to_owned();
                 (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
             }
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
-                tell(self, state, Some(&error)).await;
-                let (reason, message) = (error.reason().to_owned(), error.to_string());
+                let (reason, message) = failure.unwrap_or_default();
+                tell(self, state, Some((reason, &message))).await;
                 self.keep_gone();
+                let reason = reason.to_owned();
                 (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
             }
         };

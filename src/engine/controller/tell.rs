@@ -16,32 +16,32 @@ use crate::{
 /// The longest message of a condition, in characters.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// Tells of a failure, or that it is over.
-pub(super) async fn tell(attempt: &mut Attempt<'_>, state: &mut ObjectState, error: Option<&RunError>) {
+/// Tells of a failure, by reason and message, or that it is over.
+pub(super) async fn tell(attempt: &mut Attempt<'_>, state: &mut ObjectState, failure: Option<(&str, &str)>) {
     let controller = attempt.controller;
     let shared = &controller.shared;
     let object = attempt.phase.object();
-    if let Some(error) = error {
-        let (reason, message) = (error.reason().to_owned(), error.to_string());
+    if let Some((reason, message)) = failure {
+        let (reason, message) = (reason.to_owned(), message.to_owned());
         shared.events.publish(object, &Notice { warning: true, reason, message }).await;
     }
     let (Some(condition), false) = (&controller.entry.condition, matches!(attempt.phase, Phase::Gone(_)))
     else {
         return;
     };
-    let current = error.map_or((true, String::new()), |error| (false, error.to_string()));
+    let current = failure.map_or((true, String::new()), |(_, message)| (false, message.to_owned()));
     let failed_before = standing(object, condition) == Some("False");
     let is_news = match &state.told {
         Some(told) => *told != current,
         // Success is worth a write only where failure was told.
-        None => error.is_some() || failed_before,
+        None => failure.is_some() || failed_before,
     };
     if !is_news {
         return;
     }
-    let reason = error.map_or("Succeeded", RunError::reason);
+    let reason = failure.map_or("Succeeded", |(reason, _)| reason);
     let status = json!({"conditions": [{
-        "type": condition, "status": if error.is_some() { "False" } else { "True" },
+        "type": condition, "status": if failure.is_some() { "False" } else { "True" },
         "reason": reason, "message": current.1.chars().take(MESSAGE_LIMIT).collect::<String>(),
         "lastTransitionTime": shared.clock.now().to_string(),
         "observedGeneration": object::generation(object).unwrap_or_default(),

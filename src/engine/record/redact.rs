@@ -22,6 +22,11 @@ pub fn text(text: &str) -> String {
     Secrets::default().text(text)
 }
 
+/// The same, and without the values of the Secrets that a handler was given: it may have said them.
+pub fn text_of(text: &str, given: Option<&State>) -> String {
+    Secrets::of(given, None).text(text)
+}
+
 /// Secrets that are known by their values, so that they are found where nobody expects them: in a status, or on stderr.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<String>);
