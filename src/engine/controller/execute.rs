@@ -22,7 +22,7 @@ use crate::{
     },
     digest,
     engine::{config::Entry, record::Verb},
-    object::{self, Key, ObjectRef},
+    object::{self, Gvk, Key, ObjectRef},
 };
 
 /// Why a plan was not carried out to its end.
@@ -37,6 +37,12 @@ pub(super) enum ExecuteError {
     /// It could not be checked whether an object exists.
     #[error("failed to look for {object}: {reason}")]
     Look { object: ObjectRef, reason: String },
+    /// The CRD was changed while its objects were watched, which goes on as if nothing had happened.
+    #[error("the status of {0} is written another way since its CustomResourceDefinition was changed")]
+    KindChanged(Gvk),
+    /// The object is gone; there may be another one of its name.
+    #[error("{0} is gone, or another one by now")]
+    Replaced(ObjectRef),
     /// A step names a kind that the entry does not have: a bug in the planner.
     #[error("the plan writes {0}, whose kind this entry does not declare")]
     UnknownKind(ObjectRef),
@@ -53,6 +59,8 @@ impl ExecuteError {
                 Refusal::NotFound | Refusal::Exists | Refusal::Other => "WriteFailed",
             },
             Self::NotOurs { .. } => "NotOurs",
+            Self::KindChanged(_) => "KindChanged",
+            Self::Replaced(_) => "Replaced",
             Self::Look { .. } | Self::UnknownKind(_) => "WriteFailed",
         }
     }
@@ -64,7 +72,11 @@ impl ExecuteError {
 
     /// Whether looking again and deciding anew will do.
     pub(super) fn is_stale(&self) -> bool {
-        matches!(self, Self::Write(error) if error.refusal() == Refusal::Stale)
+        match self {
+            Self::Write(error) => error.refusal() == Refusal::Stale,
+            Self::KindChanged(_) | Self::Replaced(_) => true,
+            _ => false,
+        }
     }
 }
 
