@@ -34,7 +34,7 @@ async fn make_all(scene: &Scene<'_>, names: impl Iterator<Item = String>) {
     futures::stream::iter(names).map(make).buffer_unordered(20).collect::<()>().await;
 }
 
-/// The ConfigMaps in the namespace that a Hello owns, by its name.
+/// The `ConfigMaps` in the namespace that a Hello owns, by its name.
 async fn children(scene: &Scene<'_>) -> BTreeMap<String, Vec<Value>> {
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for object in scene.api(&config_map()).await.list(&ListParams::default()).await.unwrap() {
@@ -255,8 +255,8 @@ async fn work_goes_on_after_an_end_of_etcd() {
     .await;
     plane.stop_etcd().await;
     scene.write("go", "", 0o644);
-    // Its reply comes now, and can't be written.
-    scene.until_file("runs", 2).await;
+    // Its reply comes now, and can't be written: the API server does not say no, it does not answer.
+    operator.wait_for_log("failed to create ConfigMap").await;
     plane.start_etcd().await.unwrap();
     until_text(&scene, "caught", "one").await;
     scene.hello("steady", json!({"text": "two"})).await;
@@ -350,6 +350,12 @@ echo 'status: {ok: true}'"#,
   concurrency: 8
   reconciler: {exec: {command: ./hook.sh}}
 ";
+    // A list of children that takes longer to read than that of their owners.
+    for number in 0..50 {
+        let name = format!("ballast-{number}");
+        let ballast = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"x": "x".repeat(200_000)}});
+        scene.apply(ballast).await;
+    }
     make_all(&scene, (0..MANY).map(|number| format!("h{number}"))).await;
     for part in 1..=3 {
         let mut operator: Operator = scene.start(entry);

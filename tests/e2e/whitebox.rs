@@ -80,7 +80,8 @@ async fn runs_are_counted_by_entry() {
     assert!(count(&text, "event_to_start_seconds_count", "") >= 2.0, "{text}");
     assert!(count(&text, "event_to_start_seconds_bucket", "le=\"+Inf\"") >= 2.0, "{text}");
     assert!(count(&text, "handler_seconds_count", "outcome=\"Changed\"") >= 1.0, "{text}");
-    assert!(count(&text, "handler_seconds_sum", "") > 0.0, "{text}");
+    assert!(count(&text, "handler_seconds_count", "outcome=\"HookFailed\"") >= 1.0, "{text}");
+    assert!(count(&text, "handler_seconds_sum", "outcome=\"HookFailed\"") > 0.0, "{text}");
     assert!(count(&text, "retries_total", "") >= 1.0, "{text}");
     assert!(!text.contains("-named"), "no names of objects: {text}");
     assert!(text.ends_with("# EOF\n"), "{text}");

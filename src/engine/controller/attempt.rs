@@ -265,7 +265,10 @@ impl<'a> Attempt<'a> {
                 }
             }
         };
+        let started = Instant::now();
         let (answer, ()) = tokio::join!(answer, report);
+        // How long it took to fail counts as well; a success knows it better.
+        self.run.handler = Some(started.elapsed());
         match answer {
             Ok(answer) => {
                 self.run.handler = Some(answer.elapsed);
@@ -286,12 +289,12 @@ impl<'a> Attempt<'a> {
     /// Decides what comes next, and tells people of failures.
     pub(super) async fn conclude(&mut self, state: &mut ObjectState, result: Result<Plan, RunError>) -> Next {
         let pause = self.slow_down(state).await;
-        let failure = result.as_ref().err().map(|error| {
-            // What a handler says of its failure may hold the Secrets that it was given; more people read this than those.
-            (error.reason(), record::redacted_of(&error.to_string(), self.given.as_ref()))
-        });
-        let is_passing = result.as_ref().is_err_and(RunError::is_passing);
-        state.last_error = failure.clone().filter(|_| !is_passing).map(|(_, message)| message);
+        let failure = result.as_ref().err().map(|error| (error.reason(), self.message(error)));
+        state.last_error = result
+            .as_ref()
+            .err()
+            .filter(|error| !error.is_passing())
+            .map(|error| record::redacted_of(&error.to_string(), self.given.as_ref()));
         let (outcome, again) = match result {
             Ok(plan) => {
                 (state.attempt, state.races) = (0, 0);
@@ -305,21 +308,37 @@ impl<'a> Attempt<'a> {
             }
             Err(RunError::Handler(error)) if error.is_shutdown() => {
                 let (reason, message) = failure.unwrap_or_default();
-                let reason = reason.to_owned();
-                (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
+                (self.failed(reason, message, Duration::ZERO), None)
             }
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
                 let (reason, message) = failure.unwrap_or_default();
+                let outcome = self.failed(reason, message.clone(), retry_in);
                 tell(self, state, Some((reason, &message))).await;
                 self.keep_gone();
-                let reason = reason.to_owned();
-                (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
+                (outcome, Some((TriggerType::Retry, retry_in)))
             }
         };
         self.run.outcome = outcome;
         Next { again, pause }
+    }
+
+    /// A failure, which is logged at once: to tell of it on the object takes as long as the API server likes.
+    fn failed(&mut self, reason: &str, message: String, retry_in: Duration) -> Outcome {
+        let outcome = Outcome::Failed { reason: reason.to_owned(), message, retry_in };
+        self.run.outcome = outcome.clone();
+        self.run.log();
+        outcome
+    }
+
+    /// What is told of a failure. What a handler says of it may hold the Secrets that it was given, and more people read this
+    /// than those. Our own words stay as they are: a namespace may well be called like something in a Secret.
+    fn message(&self, error: &RunError) -> String {
+        match error {
+            RunError::Handler(error) => record::redacted_of(&error.to_string(), self.given.as_ref()),
+            error => error.to_string(),
+        }
     }
 
     /// An observer that failed to hear of an end is told again.

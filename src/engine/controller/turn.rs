@@ -114,7 +114,7 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     let mut state = remembered.unwrap_or_else(|| ObjectState { uid, ..ObjectState::default() });
     let started = Instant::now();
     let mut attempt = Attempt::new(controller, turn, phase);
-    let result = attempt.go(&mut state).await;
+    let result = Box::pin(attempt.go(&mut state)).await;
     let next = attempt.conclude(&mut state, result).await;
     let Attempt { traces, mut run, given, .. } = attempt;
     catch_up(controller, &traces).await;
@@ -124,7 +124,9 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase) {
     let now = controller.shared.clock.now();
     run.next = next.again.map(|(trigger, delay)| record::Next { trigger, at: now + delay });
     count(controller, turn, &run, &traces);
-    run.log();
+    if !matches!(run.outcome, Outcome::Failed { .. }) {
+        run.log();
+    }
     controller.shared.journal.add(run, given.as_ref());
     controller.lock().insert(turn.key.clone(), state);
     let own = traces.into_iter().flat_map(|trace| trace.events).collect();
