@@ -26,10 +26,12 @@ use kube::{
     runtime::wait::{await_condition, conditions},
 };
 use rcgen::KeyPair;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{
     certificates::{Authority, Identity},
+    processes,
     server::Server,
     tools::Tools,
     wait,
@@ -42,8 +44,8 @@ pub struct ControlPlane {
     dir: PathBuf,
     kubeconfig: PathBuf,
     port: u16,
-    etcd: Server,
-    /// Behind a lock, so that an outage can be made while others hold the plane.
+    /// These two are behind locks, so that an outage can be made while others hold the plane.
+    etcd: Mutex<Option<Server>>,
     api_server: Mutex<Option<Server>>,
     controller_manager: Server,
 }
@@ -106,7 +108,7 @@ impl ControlPlane {
             kubeconfig: dir.join("kubeconfig"),
             dir,
             port,
-            etcd,
+            etcd: Mutex::new(Some(etcd)),
             api_server: Mutex::new(Some(api_server)),
             controller_manager,
         };
@@ -120,16 +122,14 @@ impl ControlPlane {
     async fn becomes_ready(&mut self) -> anyhow::Result<()> {
         let client = self.client().await;
         let ready = serves(&client);
-        let api_server = async {
-            match self.api_server.get_mut() {
-                Some(server) => server.ended().await,
-                None => std::future::pending().await,
-            }
+        let ended = async |server: &mut Mutex<Option<Server>>| match server.get_mut() {
+            Some(server) => server.ended().await,
+            None => std::future::pending().await,
         };
         tokio::select! {
             ready = ready => ready,
-            error = self.etcd.ended() => Err(error),
-            error = api_server => Err(error),
+            error = ended(&mut self.etcd) => Err(error),
+            error = ended(&mut self.api_server) => Err(error),
             error = self.controller_manager.ended() => Err(error),
         }
     }
@@ -142,7 +142,9 @@ impl ControlPlane {
             }
         };
         tokio::join!(self.controller_manager.stop(Duration::ZERO), api_server);
-        self.etcd.stop(STOP_GRACE).await;
+        if let Some(etcd) = self.etcd.into_inner() {
+            etcd.stop(STOP_GRACE).await;
+        }
         let _etcd_was_killed = fs::remove_dir_all(&self.dir);
     }
 
@@ -158,6 +160,31 @@ impl ControlPlane {
         let mut api_server = self.api_server.lock().await;
         ensure!(api_server.is_none(), "the API server runs");
         let server = api_server.insert(start_api_server(&self.tools, &self.dir, self.port)?);
+        let client = self.client().await;
+        tokio::select! {
+            ready = serves(&client) => ready,
+            error = server.ended() => Err(error),
+        }
+    }
+
+    /// Takes etcd away, at once, as the end of its machine does. Its data stay.
+    pub async fn stop_etcd(&self) {
+        if let Some(mut etcd) = self.etcd.lock().await.take() {
+            // Only etcd itself: the shell around it ends by itself then, and removes the folder only when it is told to.
+            let shells =
+                etcd.running.guard_pid().and_then(|guard| i32::try_from(guard).ok()).map(processes::children);
+            for pid in shells.into_iter().flatten().flat_map(processes::children).filter_map(Pid::from_raw) {
+                kill_process(pid, Signal::KILL).unwrap();
+            }
+            etcd.ended().await;
+        }
+    }
+
+    /// Brings it back, with its data, and waits until the API server is ready again.
+    pub async fn start_etcd(&self) -> anyhow::Result<()> {
+        let mut etcd = self.etcd.lock().await;
+        ensure!(etcd.is_none(), "etcd runs");
+        let server = etcd.insert(start_etcd(&self.tools, &self.dir)?);
         let client = self.client().await;
         tokio::select! {
             ready = serves(&client) => ready,

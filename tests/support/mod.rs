@@ -11,6 +11,7 @@ pub mod git;
 pub mod git_https;
 pub mod git_ssh;
 pub mod helmfiles;
+pub mod http;
 pub mod kubectl;
 pub mod operator;
 pub mod processes;

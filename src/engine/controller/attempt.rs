@@ -225,7 +225,10 @@ impl<'a> Attempt<'a> {
                 }
             }
         };
+        let started = Instant::now();
         let (answer, ()) = tokio::join!(answer, report);
+        // How long it took to fail counts as well; a success knows it better.
+        self.run.handler = Some(started.elapsed());
         match answer {
             Ok(answer) => {
                 self.run.handler = Some(answer.elapsed);
@@ -260,27 +263,40 @@ impl<'a> Attempt<'a> {
             }
             Err(RunError::Handler(error)) if error.is_shutdown() => {
                 self.keep_gone();
-                let (reason, message) = (error.reason().to_owned(), error.to_string());
-                (Outcome::Failed { reason, message, retry_in: Duration::ZERO }, None)
+                (self.failed(error.reason(), error.to_string(), Duration::ZERO), None)
             }
             Err(error) => {
                 state.attempt = state.attempt.saturating_add(1);
                 let retry_in = backoff::delay(state.attempt, self.jitter()).max(error.asked_pause());
                 // Whatever happens to the next one of its name, its end comes first, and not before the pause is over.
                 pause = pause.max(self.keep_gone().then_some(retry_in));
-                let (reason, message) = (error.reason().to_owned(), self.without_secrets(&error));
+                let message = self.without_secrets(&error);
+                let outcome = self.failed(error.reason(), message.clone(), retry_in);
                 state.last_error = Some(message.clone());
-                self.tell(state, Some((&reason, &message))).await;
-                (Outcome::Failed { reason, message, retry_in }, Some((TriggerType::Retry, retry_in)))
+                self.tell(state, Some((error.reason(), &message))).await;
+                (outcome, Some((TriggerType::Retry, retry_in)))
             }
         };
         self.run.outcome = outcome;
         Next { again, pause }
     }
 
-    /// The error as everybody may read it: a hook's last line, or the API server's words, may quote what it was given.
+    /// A failure, which is logged at once: to tell of it on the object takes as long as the API server likes.
+    fn failed(&mut self, reason: &str, message: String, retry_in: Duration) -> Outcome {
+        let outcome = Outcome::Failed { reason: reason.to_owned(), message, retry_in };
+        self.run.outcome = outcome.clone();
+        self.run.log();
+        outcome
+    }
+
+    /// The error as everybody may read it: a hook's last line, or why the API server refuses a value, may quote a Secret.
+    /// Other words stay as they are: a namespace may well be called like something in a Secret.
     fn without_secrets(&self, error: &RunError) -> String {
-        record::redacted_about(&error.to_string(), self.given.as_ref(), self.run.plan.as_ref())
+        let text = error.to_string();
+        if !error.may_quote() {
+            return text;
+        }
+        record::redacted_of(&text, self.given.as_ref(), self.run.plan.as_ref())
     }
 
     async fn tell(&mut self, state: &mut ObjectState, error: Option<(&str, &str)>) {

@@ -9,7 +9,7 @@ use crate::{
         discovery::DiscoveryError,
     },
     engine::handler::HandlerError,
-    object::ObjectRef,
+    object::{Gvk, ObjectRef},
 };
 
 /// Why a run failed.
@@ -32,6 +32,15 @@ impl From<DiscoveryError> for RunError {
 }
 
 impl RunError {
+    /// Whether its words may be those of the handler, or of values that it wanted.
+    pub(super) fn may_quote(&self) -> bool {
+        match self {
+            Self::Handler(_) => true,
+            Self::Execute(ExecuteError::Write(error)) => error.refusal() == Refusal::Invalid,
+            _ => false,
+        }
+    }
+
     /// For how long the handler itself wants to be left alone.
     pub(super) fn asked_pause(&self) -> Duration {
         match self {
@@ -63,6 +72,12 @@ pub(super) enum ExecuteError {
     /// It could not be checked whether an object exists.
     #[error("failed to look for {object}: {reason}")]
     Look { object: ObjectRef, reason: String },
+    /// The CRD was changed while its objects were watched, which goes on as if nothing had happened.
+    #[error("the status of {0} is written another way since its CustomResourceDefinition was changed")]
+    KindChanged(Gvk),
+    /// The object is gone; there may be another one of its name.
+    #[error("{0} is gone, or another one by now")]
+    Replaced(ObjectRef),
     /// A step names a kind that the entry does not have: a bug in the planner.
     #[error("the plan writes {0}, whose kind this entry does not declare")]
     UnknownKind(ObjectRef),
@@ -80,17 +95,27 @@ impl ExecuteError {
                 Refusal::NotFound | Refusal::Exists | Refusal::Other => "WriteFailed",
             },
             Self::NotOurs { .. } => "NotOurs",
+            Self::KindChanged(_) => "KindChanged",
+            Self::Replaced(_) => "Replaced",
             Self::Look { .. } | Self::UnknownKind(_) => "WriteFailed",
         }
     }
 
     /// Whether the object is not there any more.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Write(error) if error.refusal() == Refusal::NotFound)
+        match self {
+            Self::Write(error) => error.refusal() == Refusal::NotFound,
+            Self::Replaced(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether looking again and deciding anew will do.
     pub(super) fn is_stale(&self) -> bool {
-        matches!(self, Self::Write(error) if error.refusal() == Refusal::Stale)
+        match self {
+            Self::Write(error) => error.refusal() == Refusal::Stale,
+            Self::KindChanged(_) | Self::Replaced(_) => true,
+            _ => false,
+        }
     }
 }

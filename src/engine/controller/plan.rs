@@ -508,7 +508,8 @@ fn own_status(observed: &Observed<'_>, status: Map<String, Value>) -> Option<Ste
     Some(Step::Status { manifest: status_manifest(object, &status) })
 }
 
-/// A status as it is sent. The UID makes sure that it does not land on a new object of the same name.
+/// A status as it is sent, but for the version that keeps it from a new object of the same name: the API server does not look
+/// at the UID everywhere.
 pub fn status_manifest(object: &Value, status: &Value) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid"] {

@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     context::Controller,
+    difference::covers,
     error::ExecuteError,
     plan::status_manifest,
     trace::{Trace, trace},
 };
 use crate::{
     cluster::{
-        apply::{Part, Refusal, WriteError},
+        apply::{Part, Refusal, Written},
         describe,
         discovery::{self, Served},
     },
@@ -48,7 +49,9 @@ impl StatusWrite<'_> {
             return self.merge(controller, conditions).await;
         }
         match (self.apply(controller, self.status).await, conditions) {
-            (Err(error), Some(conditions)) if error.conflicts().any(|field| field == WHOLE_LIST) => {
+            (Err(ExecuteError::Write(error)), Some(conditions))
+                if error.conflicts().any(|field| field == WHOLE_LIST) =>
+            {
                 controller.note_atomic_conditions();
                 self.merge(controller, conditions).await
             }
@@ -56,22 +59,78 @@ impl StatusWrite<'_> {
         }
     }
 
-    async fn apply(&self, controller: &Controller, status: &Value) -> Result<Trace, WriteError> {
-        let manifest = status_manifest(self.object, status);
+    /// Whether the status is written another way than we know. Asked when it did not arrive: the API server drops one that
+    /// comes with an object whose status is apart, without a word, and knows no such place where it is not.
+    async fn is_elsewhere(&self, controller: &Controller) -> bool {
+        let discovery = &controller.shared.discovery;
+        discovery.forget(&self.kind.gvk);
+        let now = discovery.resolve(&self.kind.gvk).await;
+        now.is_ok_and(|now| now.status_subresource != self.kind.status_subresource)
+    }
+
+    /// Applies to this very object. The UID alone does not ensure that: the API server does not look at it where a CRD's
+    /// status is written apart. The version does, and when it is an old one we look which one it is now.
+    async fn apply(&self, controller: &Controller, status: &Value) -> Result<Trace, ExecuteError> {
+        let mut manifest = status_manifest(self.object, status);
         let name = Key::of(&manifest).of_kind(&self.kind.gvk);
         let before = controller.known(&name);
+        let mut version = before.as_ref().and_then(|known| self.version(known));
+        for attempt in 1.. {
+            if version.is_none() {
+                let live = discovery::get(controller.shared.discovery.client(), self.kind, &name.key()).await;
+                let live = live
+                    .map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
+                version = live.as_ref().and_then(|live| self.version(live));
+            }
+            let Some(version) = version.take() else { return Err(ExecuteError::Replaced(name)) };
+            manifest["metadata"]["resourceVersion"] = version;
+            match self.send(controller, &manifest).await {
+                Err(ExecuteError::Write(error)) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
+                sent => {
+                    let written = sent?;
+                    return Ok(trace(
+                        &controller.entry,
+                        Verb::Status,
+                        name,
+                        before.as_ref(),
+                        &written,
+                        &manifest,
+                    ));
+                }
+            }
+        }
+        Err(ExecuteError::Replaced(name))
+    }
+
+    /// The version of an object, if it is ours and not another one of that name.
+    fn version(&self, object: &Value) -> Option<Value> {
+        let is_it = object::uid(object) == object::uid(self.object);
+        is_it.then(|| object["metadata"]["resourceVersion"].clone())
+    }
+
+    async fn send(&self, controller: &Controller, manifest: &Value) -> Result<Written, ExecuteError> {
         let writer = &controller.shared.writer;
-        let forced = |force| writer.apply(self.kind, &manifest, self.manager, force, self.part());
+        let forced = |force| writer.apply(self.kind, manifest, self.manager, force, self.part());
         let written = match forced(false).await {
             Err(error)
                 if error.refusal() == Refusal::FieldConflict
                     && error.conflicts().all(|field| field != WHOLE_LIST) =>
             {
-                forced(true).await?
+                forced(true).await
             }
-            other => other?,
+            other => other,
         };
-        Ok(trace(&controller.entry, Verb::Status, name, before.as_ref(), &written, &manifest))
+        let arrived = match &written {
+            Ok(written) => {
+                let now = written.object.get("status");
+                self.kind.status_subresource || now.is_some_and(|now| covers(now, &manifest["status"]))
+            }
+            Err(error) => !self.kind.status_subresource || error.refusal() != Refusal::NotFound,
+        };
+        if !arrived && self.is_elsewhere(controller).await {
+            return Err(ExecuteError::KindChanged(self.kind.gvk.clone()));
+        }
+        Ok(written?)
     }
 
     /// The list goes its own way, by a manager of its own: server-side apply would take it as a whole, or drop it.

@@ -146,7 +146,10 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase, place: Plac
     let now = controller.shared.clock.now();
     run.next = next.again.map(|(trigger, delay)| record::Next { trigger, at: now + delay });
     count(controller, turn, &run, &traces);
-    run.log();
+    // A failure has been logged when it happened.
+    if !matches!(run.outcome, Outcome::Failed { .. }) {
+        run.log();
+    }
     controller.shared.journal.add(run, given.as_ref());
     controller.lock().insert(turn.key.clone(), state);
     let own = traces.into_iter().flat_map(|trace| trace.events).collect();

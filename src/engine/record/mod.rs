@@ -8,7 +8,7 @@ mod run;
 pub mod view;
 
 pub use explain::explain;
-pub use redact::{text as redacted, text_about as redacted_about};
+pub use redact::{text as redacted, text_of as redacted_of};
 pub use ring::{
     BYTES, Journal, LISTED, MESSAGE_BYTES, OBJECTS, PLAN_BYTES, RUNS_PER_OBJECT, Recorded, STDERR_BYTES,
 };

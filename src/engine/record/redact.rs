@@ -23,7 +23,7 @@ pub fn text(text: &str) -> String {
 }
 
 /// A text without what is told as a credential, and without the values of secrets that are in the state or the plan.
-pub fn text_about(text: &str, given: Option<&State>, plan: Option<&Value>) -> String {
+pub fn text_of(text: &str, given: Option<&State>, plan: Option<&Value>) -> String {
     Secrets::of(given, plan).text(text)
 }
 

@@ -77,6 +77,8 @@ fn known_secrets_are_found_everywhere_also_decoded_and_line_by_line() {
     let state = State { object: env, ..State::default() };
     let of_state = Secrets::of(Some(&state), None);
     assert_eq!(of_state.text("in production by abc-def"), "in production by <redacted: 7 bytes>");
+    assert_eq!(text_of("no abc-def", Some(&state), None), "no <redacted: 7 bytes>");
+    assert_eq!(text_of("no abc-def, token=x", None, None), "no abc-def, token=<redacted: 1 bytes>");
     let mut status = json!({"status": {"said": "<hunter2-hunter2>", "hunter2-hunter2": 1}});
     secrets.hide(&mut status);
     assert_eq!(status, json!({"status": {"said": "<<redacted: 15 bytes>>", "<redacted: 15 bytes>": 1}}));
