@@ -31,6 +31,8 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn) {
         let (told, later) =
             turn.triggers.iter().cloned().partition(|trigger| trigger.kind_of == TriggerType::Deleted);
         turn.triggers = told;
+        // Also when it is told again because it failed.
+        lead_with(&mut turn, TriggerType::Deleted);
         attempt(controller, &turn, Phase::Gone(last)).await;
         for trigger in later.into_iter().filter(|_| is_there) {
             controller.queue.add(&turn.key, trigger, None);
