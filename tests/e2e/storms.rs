@@ -270,7 +270,7 @@ async fn a_run_for_an_object_that_was_replaced_meanwhile_says_nothing_of_the_new
     let scene = Scene::new(shared().await, "replaced-meanwhile").await;
     scene.hook(
         "hook.sh",
-        &format!("input=$(cat); case $input in *'\"text\":\"old\"'*) touch began; while [ ! -e go ]; do sleep 0.05; done;; esac
+        &format!("input=$(cat); case $input in *'\"text\":\"old\"'*) touch began; while [ ! -e go ]; do sleep 0.05; done; echo 'status: {{said: old}}'; exit;; esac
 printf %s \"$input\" | {{ {COPIES}
 }}"),
     );
