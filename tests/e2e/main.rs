@@ -13,6 +13,7 @@ mod control_plane;
 mod delivery;
 mod diff_plugin;
 mod engine;
+mod examples;
 mod finalizers;
 mod install;
 mod observers;

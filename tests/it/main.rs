@@ -7,6 +7,7 @@ mod support;
 
 mod architecture;
 mod cli;
+mod examples;
 mod explain;
 mod fetch_git;
 mod offline;
