@@ -18,3 +18,4 @@ mod finalizers;
 mod install;
 mod observers;
 mod outage;
+mod walkthrough;

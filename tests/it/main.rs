@@ -13,6 +13,7 @@ mod fetch_git;
 mod offline;
 mod process;
 mod waiting;
+mod walkthrough;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

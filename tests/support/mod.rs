@@ -18,3 +18,4 @@ pub mod scene;
 pub mod server;
 pub mod tools;
 pub mod wait;
+pub mod walkthrough;

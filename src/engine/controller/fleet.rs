@@ -123,7 +123,7 @@ impl Fleet {
 
     /// Stops one controller and waits for the runs that have begun.
     async fn end(&mut self, name: &str, stop: &CancellationToken) -> Option<Arc<Entry>> {
-        tracing::info!(entry = name, "the entry is another one now, or gone; finishing what it has begun");
+        tracing::info!(entry = name, "the entry has changed or is gone; what it has begun comes to its end");
         let running = self.running.remove(name)?;
         running.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
