@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Runs `check --cluster` as somebody.
-async fn check(plane: &ControlPlane, kubeconfig: &str, args: &[&str]) -> Finished {
+pub(super) async fn check(plane: &ControlPlane, kubeconfig: &str, args: &[&str]) -> Finished {
     let command =
         Command { timeout: Some(Duration::from_mins(1)), ..Command::new(executable().unwrap(), plane.dir()) };
     let command = command

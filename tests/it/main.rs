@@ -7,11 +7,13 @@ mod support;
 
 mod architecture;
 mod cli;
+mod examples;
 mod explain;
 mod fetch_git;
 mod offline;
 mod process;
 mod waiting;
+mod walkthrough;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

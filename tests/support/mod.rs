@@ -19,3 +19,4 @@ pub mod scene;
 pub mod server;
 pub mod tools;
 pub mod wait;
+pub mod walkthrough;

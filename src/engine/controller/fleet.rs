@@ -93,7 +93,7 @@ impl Fleet {
             if let Some(running) = self.running.remove(name) {
                 tracing::info!(
                     entry = name,
-                    "the entry is another one now, or gone; finishing what it has begun"
+                    "the entry has changed or is gone; what it has begun comes to its end"
                 );
                 running.stop.cancel();
                 self.directory.set(name, None);

@@ -283,18 +283,18 @@ fn waits(text: &mut Text, entry: &EntryView, object: &ObjectView, last: Option<&
     match &object.activity {
         Activity::Idle => {}
         Activity::Waiting { due, triggers } => {
-            text.field("  Turn", &format!("{due} ({}) for {}", ahead(now, *due), because(triggers)));
+            text.field("  Turn", &format!("{due:.0} ({}) for {}", ahead(now, *due), because(triggers)));
         }
         Activity::Running { since, .. } => {
             text.field("  End", &format!("of the run that began {}", ago(now, *since)));
         }
         Activity::Retrying { attempt, next } => {
-            text.field("  Retry", &format!("{next} ({}), after {attempt} failures", ahead(now, *next)));
+            text.field("  Retry", &format!("{next:.0} ({}), after {attempt} failures", ahead(now, *next)));
         }
     }
     let is_retry = matches!(object.activity, Activity::Retrying { .. } | Activity::Waiting { .. });
     if let Some(next) = last.and_then(|run| run.next).filter(|_| !is_retry && object.known) {
-        text.field("  Turn", &format!("{} ({}) for {:?}", next.at, ahead(now, next.at), next.trigger));
+        text.field("  Turn", &format!("{:.0} ({}) for {:?}", next.at, ahead(now, next.at), next.trigger));
     }
     if !object.known || object.selection != Selection::Selected {
         return text.field("  Object", "to appear where this entry looks");

@@ -326,7 +326,7 @@ Earlier runs:
 fn a_failure_is_told_whole() {
     let mut handling = handling();
     handling.runs = vec![Recorded { count: 3, since: at(-30), ..failed() }];
-    handling.object.activity = Activity::Retrying { attempt: 3, next: at(5) };
+    handling.object.activity = Activity::Retrying { attempt: 3, next: at(5) + Duration::from_nanos(1) };
     let text = part(&handling, at(0));
     assert!(
         text.ends_with(
