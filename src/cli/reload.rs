@@ -55,6 +55,7 @@ impl Reloader {
     /// any more.
     pub(super) async fn run(mut self, first: Loaded, tell: mpsc::Sender<Config>) {
         let mut unregistered = Unregistered::of(&first.config);
+        let mut crds = first.config.crds.clone();
         tokio::select! {
             () = unregistered.register(&self.shared) => {}
             () = tell.closed() => return,
@@ -64,6 +65,7 @@ impl Reloader {
         }
         self.readiness.there(CONTROLLERS);
         let mut watch = ConfigWatch::new(first.paths);
+        let mut refused = false;
         loop {
             tokio::select! {
                 () = watch.changed() => {}
@@ -73,8 +75,14 @@ impl Reloader {
             }
             match self.files.load() {
                 Ok(loaded) => {
+                    if std::mem::take(&mut refused) {
+                        tracing::info!("the config can be used again");
+                    }
                     watch.set_paths(loaded.paths.clone());
-                    unregistered = Unregistered::of(&loaded.config);
+                    if loaded.config.crds != crds {
+                        unregistered = Unregistered::of(&loaded.config);
+                        crds.clone_from(&loaded.config.crds);
+                    }
                     tokio::select! {
                         () = unregistered.register(&self.shared) => {}
                         () = tell.closed() => return,
@@ -84,6 +92,7 @@ impl Reloader {
                     }
                 }
                 Err(error) => {
+                    refused = true;
                     self.refuse(&error.to_string()).await;
                     watch.set_paths(error.paths);
                 }

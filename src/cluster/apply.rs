@@ -6,6 +6,7 @@ use kube::{
         DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, Preconditions,
         PropagationPolicy,
     },
+    core::Request,
 };
 use serde_json::Value;
 
@@ -126,9 +127,14 @@ impl Writer {
         let name = key.of_kind(&served.gvk);
         let failed = |source| WriteError { action: "create", object: name.clone(), source };
         let api = served.api_of(&self.client, &key);
-        let object: DynamicObject =
-            serde_json::from_value(object.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
-        let written = in_time(api.create(&params, &object)).await.map_err(failed)?;
+        let body = serde_json::to_vec(object).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        let request = Request::new(api.resource_url()).create(&params, body);
+        let mut request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+        // As strict as an apply is: a field that the kind does not have is an error, and not dropped without a word.
+        if let Ok(strict) = format!("{}&fieldValidation=Strict", request.uri()).parse() {
+            *request.uri_mut() = strict;
+        }
+        let written = in_time(self.client.request::<DynamicObject>(request)).await.map_err(failed)?;
         Ok(seen(served, written))
     }
 

@@ -216,3 +216,22 @@ async fn conditions_that_are_one_list_for_all_are_merged_into_it() {
     scene.condition_of(&plain, "p", "Reconciled", "False").await;
     assert_eq!(find(&scene.get(&plain, "p").await, "Theirs"), &theirs("False"));
 }
+
+#[tokio::test]
+async fn a_field_that_the_childs_kind_does_not_have_is_refused_from_the_first_time_on() {
+    let scene = Scene::new(shared().await, "misspelt").await;
+    scene.hook(
+        "hook.sh",
+        "echo 'dependents: {configmap.v1: [{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, dat: {k: v}}]}'",
+    );
+    let _operator = scene.start_hello();
+    scene.hello("h", json!({})).await;
+    let told = scene.condition("h", "Reconciled", "False").await;
+    assert!(told["message"].as_str().unwrap().contains("unknown field \"dat\""), "{told}");
+    assert!(scene.get(&config_map(), "c").await.is_null());
+    // A retry says the same.
+    scene.touch(&hello(), "h").await;
+    scene.hook("hook.sh", GOOD);
+    scene.touch(&hello(), "h").await;
+    scene.condition("h", "Reconciled", "True").await;
+}

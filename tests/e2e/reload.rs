@@ -53,7 +53,7 @@ async fn only_an_entry_that_differs_starts_again() {
         scene.until_file("b-runs", runs).await;
     }
     // The order and the words of a file are no difference; what comes next shows that it was read.
-    let log = operator.log().matches("finishing what it has begun").count();
+    let log = operator.log().matches("comes to its end").count();
     assert_eq!(log, 3, "each change has ended one controller");
     scene.configure(&format!("# words\n{}", two("concurrency: 2, ")));
     scene.hook("b.sh", &noting("b-again"));
@@ -215,8 +215,8 @@ async fn a_run_that_has_begun_finishes_when_its_entry_or_its_hook_is_replaced() 
     let scene = Scene::new(shared().await, "reload-in-flight").await;
     let waits = |name: &str| {
         format!(
-            r#"cat > /dev/null; touch {name}-began; while [ ! -e {name}-go ]; do sleep 0.05; done
-echo "dependents: {{configmap.v1: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}]}}""#
+            r#"cat > /dev/null; touch {name}-began-$OBJECT_NAME; while [ ! -e {name}-go ]; do sleep 0.05; done
+echo "dependents: {{configmap.v1: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}-$OBJECT_NAME}}}}]}}""#
         )
     };
     let entry = |values: &str| {
@@ -235,17 +235,22 @@ echo "dependents: {{configmap.v1: [{{apiVersion: v1, kind: ConfigMap, metadata: 
     let mut operator = scene.start(&entry("{x: 1}"));
     scene.hello("h", json!({})).await;
     wait_until("the first run", SOON, async || {
-        if scene.folder().join("first-began").exists() { Ok(()) } else { Err(operator.log()) }
+        if scene.folder().join("first-began-h").exists() { Ok(()) } else { Err(operator.log()) }
     })
     .await;
-    // The hook is replaced while it runs; its entry has to wait for it.
+    // The hook is replaced while it runs: its object has to wait for that, and no other.
     scene.hook("hook.sh", &waits("second"));
-    operator.wait_for_log("finishing what it has begun").await;
-    assert!(!scene.folder().join("second-began").exists(), "one run of an object at a time");
+    operator.wait_for_log("comes to its end").await;
+    scene.hello("other", json!({})).await;
+    wait_until("the run of another object", SOON, async || {
+        if scene.folder().join("second-began-other").exists() { Ok(()) } else { Err(operator.log()) }
+    })
+    .await;
+    assert!(!scene.folder().join("second-began-h").exists(), "one run of an object at a time");
     scene.write("first-go", "", 0o644);
-    scene.until(&config_map(), "first", "the effect of the run that had begun", Value::is_object).await;
+    scene.until(&config_map(), "first-h", "the effect of the run that had begun", Value::is_object).await;
     wait_until("the second run", SOON, async || {
-        if scene.folder().join("second-began").exists() { Ok(()) } else { Err(operator.log()) }
+        if scene.folder().join("second-began-h").exists() { Ok(()) } else { Err(operator.log()) }
     })
     .await;
     // And its values.
@@ -253,11 +258,11 @@ echo "dependents: {{configmap.v1: [{{apiVersion: v1, kind: ConfigMap, metadata: 
     scene.configure(&entry("{x: 2}").replace("./hook.sh", "./quick.sh"));
     wait_until("the second reload", SOON, async || {
         let log = operator.log();
-        if log.matches("finishing what it has begun").count() == 2 { Ok(()) } else { Err(log) }
+        if log.matches("comes to its end").count() == 2 { Ok(()) } else { Err(log) }
     })
     .await;
     scene.write("second-go", "", 0o644);
-    scene.until(&config_map(), "second", "the effect of the run that had begun", Value::is_object).await;
+    scene.until(&config_map(), "second-h", "the effect of the run that had begun", Value::is_object).await;
     scene.until(&hello(), "h", "the new values", |object| object["status"]["x"] == 2).await;
     assert!(operator.stop().await.success());
 }
@@ -274,7 +279,7 @@ async fn a_signal_ends_a_reload_that_waits_for_a_run() {
     })
     .await;
     scene.hook("a.sh", "echo 'status: {ok: false}'");
-    operator.wait_for_log("finishing what it has begun").await;
+    operator.wait_for_log("comes to its end").await;
     operator.signal(Signal::TERM).await;
     scene.write("go", "", 0o644);
     assert!(operator.ended().await.success());
@@ -306,7 +311,7 @@ async fn an_entry_comes_with_its_own_kind_and_goes_again() {
     make("l").await;
     scene.until(&late, "l", "handled", |object| object["status"]["ok"] == true).await;
     scene.configure(&two(""));
-    operator.wait_for_log("finishing what it has begun").await;
+    operator.wait_for_log("comes to its end").await;
     make("nobody").await;
     scene.hello("last", json!({})).await;
     scene.until_file("a-runs", 2).await;

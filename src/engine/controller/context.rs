@@ -13,7 +13,8 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
-    breaker::Breaker, gone::Gone, plan::Memory, queue::Queue, reference::References, watches::ActiveWatches,
+    breaker::Breaker, gone::Gone, line::Standing, plan::Memory, queue::Queue, reference::References,
+    watches::ActiveWatches,
 };
 use crate::{
     clock::Clock,
@@ -92,6 +93,8 @@ pub(super) struct Controller {
     pub(super) regrouped: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
     /// Where our listeners are.
     pub(super) listeners: Mutex<Vec<(Arc<Watch>, u64)>>,
+    /// Controllers of the same kind that are finishing what they have begun.
+    pub(super) predecessors: Mutex<Vec<Arc<Self>>>,
     /// What is remembered of each object between runs.
     pub(super) objects: Mutex<HashMap<Key, ObjectState>>,
 }
@@ -131,6 +134,12 @@ pub(super) struct ObjectState {
 impl Controller {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<Key, ObjectState>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a predecessor is still handling this object.
+    pub(super) fn is_taken(&self, key: &Key) -> bool {
+        let predecessors = self.predecessors.lock().unwrap_or_else(PoisonError::into_inner);
+        predecessors.iter().any(|other| matches!(other.queue.standing(key), Standing::Running { .. }))
     }
 
     pub(super) fn has_atomic_conditions(&self) -> bool {

@@ -47,7 +47,7 @@ pub(super) async fn run(controller: Arc<Controller>, stop: CancellationToken) {
             }
             () = controller.scheduled() => continue,
             () = controller.regrouped() => continue,
-            turn = next(&controller, &places) => turn,
+            turn = next(&controller, &places, &stop) => turn,
         };
         let Some((turn, place)) = turn else { continue };
         let controller = Arc::clone(&controller);
@@ -65,11 +65,21 @@ pub(super) async fn run(controller: Arc<Controller>, stop: CancellationToken) {
 
 /// The next turn with a place for it. A place is only asked for when there is something to do, so that an idle entry takes
 /// none from the others.
-async fn next(controller: &Controller, places: &Arc<Semaphore>) -> Option<(Turn, Place)> {
+async fn next(
+    controller: &Controller,
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(Turn, Place)> {
     controller.queue.ready().await;
     let own = Arc::clone(places).acquire_owned().await.ok()?;
     let shared = Arc::clone(&controller.shared.places).acquire_owned().await.ok()?;
-    Some((controller.queue.take()?, (own, shared)))
+    let turn = controller.queue.take()?;
+    if stop.is_cancelled() {
+        // A successor looks at what we run from that moment on.
+        controller.queue.postpone(turn, Duration::ZERO);
+        return None;
+    }
+    Some((turn, (own, shared)))
 }
 
 /// Puts an object back in line when its run panics: that is a bug, but no object may be stuck because of one.

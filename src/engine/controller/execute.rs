@@ -133,6 +133,8 @@ impl Executor<'_> {
     async fn apply(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
         let (served, _) = self.served(manifest)?;
         let before = self.controller.known(&Key::of(manifest).of_kind(&served.gvk));
+        // Until it has been applied again, what was applied before says nothing.
+        memory.applied.remove(&Key::of(manifest).of_kind(&served.gvk));
         let written = self.writer().apply_whole(served, manifest, self.manager).await?;
         Ok(self.applied(Verb::Apply, served, before.as_ref(), manifest, &written, memory))
     }

@@ -37,6 +37,8 @@ pub struct Fleet {
     shared: Shared,
     directory: Directory,
     running: BTreeMap<String, Running>,
+    /// Whether there has been no config yet.
+    is_new: bool,
     /// Those that are finishing what they have begun.
     ending: Vec<Running>,
     tasks: JoinSet<()>,
@@ -53,7 +55,7 @@ impl Fleet {
     /// None yet.
     pub fn new(shared: Shared, directory: Directory) -> Self {
         let (running, ending) = (BTreeMap::new(), Vec::new());
-        Self { shared, directory, running, ending, tasks: JoinSet::new() }
+        Self { shared, directory, running, is_new: true, ending, tasks: JoinSet::new() }
     }
 
     /// Runs the controllers of the newest config that comes, until `stop`; then lets runs that have begun come to their end.
@@ -104,12 +106,19 @@ impl Fleet {
             self.begin(controller, stop);
         }
         self.let_go(stop);
-        if config.entries.is_empty() {
+        if !difference.is_empty() {
+            let names = |names: &Vec<String>| names.join(", ");
+            let (added, changed, removed) = (names(added), names(changed), names(removed));
+            tracing::info!(added, changed, removed, "entries of the config");
+        }
+        if config.entries.is_empty() && (self.is_new || !difference.is_empty()) {
             tracing::warn!("the config has no entries; nothing to do");
         }
+        self.is_new = false;
     }
 
-    /// Runs a controller once those that are ending have left its kind: no object is handled by two at once.
+    /// Runs a controller. An object that is still handled by one that is ending waits for that, and no other object does;
+    /// then the successor takes over what its predecessor had left to do.
     fn begin(&mut self, controller: Arc<Controller>, stop: &CancellationToken) {
         let name = controller.entry.name.clone();
         let (stop, ended) = (stop.child_token(), CancellationToken::new());
@@ -117,20 +126,19 @@ impl Fleet {
             Running { controller: Arc::clone(&controller), stop: stop.clone(), ended: ended.clone() };
         self.directory.set(&name, Some(Arc::clone(&controller)));
         self.running.insert(name, running);
-        let before: Vec<(CancellationToken, Arc<Controller>)> = self
-            .ending
-            .iter()
-            .filter(|other| other.controller.entry.gvk.same_kind(&controller.entry.gvk))
-            .map(|other| (other.ended.clone(), Arc::clone(&other.controller)))
-            .collect();
+        for other in
+            self.ending.iter().filter(|other| other.controller.entry.gvk.same_kind(&controller.entry.gvk))
+        {
+            let (ended, predecessor) = (other.ended.clone(), Arc::clone(&other.controller));
+            controller.precede(Arc::clone(&predecessor));
+            let successor = Arc::clone(&controller);
+            self.tasks.spawn(async move {
+                ended.cancelled().await;
+                successor.succeed(&predecessor);
+            });
+        }
         self.tasks.spawn(async move {
             let _however_it_ends = ended.drop_guard();
-            for (ended, predecessor) in before {
-                ended.cancelled().await;
-                if predecessor.entry.name == controller.entry.name {
-                    controller.inherit(&predecessor);
-                }
-            }
             entry::run(controller, stop).await;
         });
     }

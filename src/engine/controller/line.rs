@@ -160,7 +160,11 @@ impl Line {
         }
         let lane = Lane::of(trigger.kind_of);
         item.triggers.entry(trigger).or_default().add(version);
-        self.schedule(key, lane, now, now);
+        // That it is time again is no reason to try a failed object before its pause is over.
+        let pauses = item.later.is_some_and(|later| later.why == TriggerType::Retry) && item.place.is_some();
+        if lane == Lane::Front || !pauses {
+            self.schedule(key, lane, now, now);
+        }
     }
 
     /// Plans a run for later; an earlier one stays.
@@ -235,6 +239,18 @@ impl Line {
         for later in planned.into_iter().chain(ended.again) {
             self.plan(key, later, now);
         }
+    }
+
+    /// Puts a turn off that can't be used yet; nothing of it is lost.
+    pub(super) fn postpone(&mut self, turn: Turn, until: Instant, now: Instant) {
+        let key = turn.key;
+        if let Some(item) = self.items.get_mut(&key) {
+            for trigger in turn.triggers {
+                item.triggers.entry(trigger).or_default().add(None);
+            }
+        }
+        let ended = Ended { again: turn.later, held: Some(until), ..Ended::default() };
+        self.done(&key, ended, now);
     }
 
     /// Drops an object that is gone, unless one of that name has come since its turn began.

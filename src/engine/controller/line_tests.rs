@@ -210,3 +210,27 @@ fn the_line_can_be_looked_at() {
     );
     assert_eq!(line.standing(&key("z")), Standing::Idle);
 }
+
+#[test]
+fn a_time_that_comes_does_not_shorten_the_pause_after_a_failure_and_is_told_with_the_retry() {
+    let (mut line, now) = (Line::default(), Instant::now());
+    let later = now + Duration::from_secs(10);
+    add(&mut line, "a", Created, "1", now);
+    turn(&mut line, now).unwrap();
+    line.done(&key("a"), again(Retry, later), now);
+    add(&mut line, "a", TriggerType::Schedule, "2", now);
+    assert_eq!(turn(&mut line, now), None);
+    assert_eq!(turn(&mut line, later), Some(("a".into(), vec![TriggerType::Schedule, Retry])));
+}
+
+#[test]
+fn a_turn_that_is_put_off_comes_again_with_all_its_reasons() {
+    let (mut line, now) = (Line::default(), Instant::now());
+    let until = now + Duration::from_secs(1);
+    add(&mut line, "a", Created, "1", now);
+    let put_off = line.take(now).unwrap();
+    line.postpone(put_off, until, now);
+    add(&mut line, "a", Updated, "2", now);
+    assert_eq!(turn(&mut line, now), None);
+    assert_eq!(turn(&mut line, until), Some(("a".into(), vec![Created, Updated])));
+}

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -74,6 +77,7 @@ impl Controller {
             atomic_conditions: AtomicBool::new(false),
             regrouped: tokio::sync::Mutex::new(regrouped),
             objects: Mutex::default(),
+            predecessors: Mutex::default(),
             listeners: Mutex::new(listeners),
             entry,
             shared,
@@ -87,8 +91,20 @@ impl Controller {
         Some(controller)
     }
 
-    /// Takes over what a predecessor has left to do: ends that an observer has not been told of, retries, times.
-    pub(super) fn inherit(&self, predecessor: &Self) {
+    /// From now on this one handles no object that `predecessor` is handling.
+    pub(super) fn precede(&self, predecessor: Arc<Self>) {
+        self.predecessors.lock().unwrap_or_else(PoisonError::into_inner).push(predecessor);
+    }
+
+    /// A predecessor has ended. One of the same name leaves what it had left to do: ends that an observer has not been told
+    /// of, retries, times.
+    pub(super) fn succeed(&self, predecessor: &Self) {
+        let mut all = self.predecessors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| !std::ptr::eq(Arc::as_ptr(other), predecessor));
+        drop(all);
+        if predecessor.entry.name != self.entry.name {
+            return;
+        }
         for key in self.gone.inherit(&predecessor.gone) {
             self.queue.add(&key, Trigger::plain(TriggerType::Deleted), None);
         }
@@ -117,6 +133,7 @@ impl Controller {
             queue: Arc::clone(&self.queue),
             references: Arc::clone(&self.references),
             gone: Arc::clone(&self.gone),
+            warned: AtomicBool::new(false),
         };
         let listener = move |change: &Change| ears.parent_changed(change);
         listeners.push((Arc::clone(&self.parents), self.parents.store.listen(Box::new(listener))));
@@ -168,6 +185,8 @@ struct Ears {
     queue: Arc<Queue>,
     references: Arc<References>,
     gone: Arc<Gone>,
+    /// Whether it has been said that `when` fails.
+    warned: AtomicBool,
 }
 
 impl Ears {
@@ -221,7 +240,12 @@ impl Ears {
         let facts = Facts { object, old: old.map(AsRef::as_ref), trigger: Some(trigger) };
         when.holds(&facts).unwrap_or_else(|error| {
             let object = Key::of(object).of_kind(&self.entry.gvk);
-            tracing::debug!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
+            // Once is enough to be seen; it may fail for every event.
+            if self.warned.swap(true, Ordering::Relaxed) {
+                tracing::debug!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
+            } else {
+                tracing::warn!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
+            }
             true
         })
     }

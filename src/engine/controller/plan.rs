@@ -422,7 +422,12 @@ fn desired(
     // Written before and untouched since: nothing to do. What others changed is put right by applying again.
     let untouched = observed.memory.applied.get(name).is_some_and(|applied| {
         applied.digest == digest
-            && shown.print.as_ref().is_some_and(|print| !print.differs(&applied.print, observed.now))
+            && shown.print.as_ref().is_some_and(|print| {
+                // Two edits within one second look alike (RULES 25): then the fields themselves are looked at.
+                *print == applied.print
+                    && (!print.differs(&applied.print, observed.now)
+                        || difference::covers(&shown.object, &manifest))
+            })
     });
     (!untouched).then(|| {
         let mut manifest = manifest;

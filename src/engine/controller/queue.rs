@@ -76,6 +76,13 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Puts a turn off for a while.
+    pub(super) fn postpone(&self, turn: Turn, pause: Duration) {
+        let now = Instant::now();
+        self.lock().postpone(turn, now + pause, now);
+        self.changed.notify_one();
+    }
+
     /// The object of this turn is gone.
     pub(super) fn forget(&self, key: &Key) {
         self.lock().forget(key, Instant::now());

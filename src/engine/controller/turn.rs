@@ -24,11 +24,16 @@ use crate::{
     object::{self, Key},
 };
 
+/// How long an object waits before another look whether a predecessor has left it.
+const TAKEN_PAUSE: Duration = Duration::from_millis(200);
 /// How long to wait before the next try, when a finalizer could not be taken off an object that is not ours any more.
 const LET_GO_PAUSE: Duration = Duration::from_secs(5);
 
 /// Handles one turn: runs the handler, carries out its reply, and puts the object back in line if need be.
 pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
+    if controller.is_taken(&turn.key) {
+        return controller.queue.postpone(turn, TAKEN_PAUSE);
+    }
     // An observer hears of every object that is gone, even when there is another one of that name by now.
     if let Some(last) = controller.gone.take(&turn.key) {
         return farewell(controller, turn, last, place).await;
