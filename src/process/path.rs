@@ -2,6 +2,8 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
+    io::Read as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -21,6 +23,9 @@ pub enum ProgramError {
     /// The file's mode lacks x.
     #[error("`{path}` is not executable; run `chmod +x {path}`", path = .0.display())]
     NotExecutable(PathBuf),
+    /// The kernel would look for an interpreter whose name ends with a carriage return.
+    #[error("`{path}` has Windows line ends; run `sed -i 's/\\r$//' {path}`", path = .0.display())]
+    WindowsLineEnds(PathBuf),
 }
 
 /// Finds a program as a shell does: a name without a slash on `path`, anything else relative to `folder`.
@@ -48,7 +53,17 @@ fn check(file: &Path) -> Result<(), ProgramError> {
     if metadata.permissions().mode() & 0o111 == 0 {
         return Err(ProgramError::NotExecutable(file.to_owned()));
     }
+    if first_line(file).is_some_and(|line| line.starts_with(b"#!") && line.ends_with(b"\r")) {
+        return Err(ProgramError::WindowsLineEnds(file.to_owned()));
+    }
     Ok(())
+}
+
+/// The first line, as far as the kernel reads it. Nothing where it can't be read: a program need only be executable.
+fn first_line(file: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(256).read_to_end(&mut start).ok()?;
+    Some(start.split(|byte| *byte == b'\n').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -68,6 +83,15 @@ mod tests {
         assert_eq!(find("plain").unwrap_err(), ProgramError::NotExecutable(plain.clone()));
         assert_eq!(resolve("/", None, dir.path()).unwrap_err(), ProgramError::NotAFile("/".into()));
         fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find("plain").unwrap(), plain);
+        fs::write(&plain, "#!/bin/sh\r\necho hi\r\n").unwrap();
+        let error = find("plain").unwrap_err();
+        assert_eq!(error, ProgramError::WindowsLineEnds(plain.clone()));
+        assert!(
+            error.to_string().ends_with(&format!("run `sed -i 's/\\r$//' {}`", plain.display())),
+            "{error}"
+        );
+        fs::write(&plain, "#!/bin/sh\necho hi\r\n").unwrap();
         assert_eq!(find("plain").unwrap(), plain);
     }
 }

@@ -235,3 +235,32 @@ async fn a_field_that_the_childs_kind_does_not_have_is_refused_from_the_first_ti
     scene.touch(&hello(), "h").await;
     scene.condition("h", "Reconciled", "True").await;
 }
+
+#[tokio::test]
+async fn a_cluster_scoped_child_of_a_namespaced_parent_is_refused_and_named() {
+    let scene = Scene::new(shared().await, "cluster-scoped").await;
+    let name = format!("{}-made", scene.namespace);
+    scene.hook(
+        "hook.sh",
+        &format!("echo 'dependents: {{namespace.v1: [{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}]}}'"),
+    );
+    let _operator = scene.start(
+        "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  dependents: [{version: v1, kind: Namespace}]
+  condition: Reconciled
+  reconciler: {exec: {command: ./hook.sh}}
+",
+    );
+    scene.hello("h", json!({})).await;
+    let told = scene.condition("h", "Reconciled", "False").await;
+    assert_eq!(told["reason"], "ReplyRefused");
+    assert!(
+        told["message"].as_str().unwrap().contains(&format!("Namespace {name} is cluster-scoped")),
+        "{told}"
+    );
+    let namespaces = scene.cluster_api(&Gvk::new("", "v1", "Namespace")).await;
+    assert!(namespaces.get_opt(&name).await.unwrap().is_none());
+}

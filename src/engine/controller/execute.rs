@@ -9,7 +9,7 @@ use super::{
     finalize,
     observe::Observation,
     ownership::{describe_owner, owns_as},
-    plan::{Applied, Memory, Step, manifest_digest},
+    plan::{Applied, Memory, Step},
     queue::deleted,
     status::{StatusWrite, condition_types},
     trace::{Trace, trace},
@@ -43,7 +43,7 @@ impl Executor<'_> {
     ) -> Result<Vec<Trace>, ExecuteError> {
         let trace = match step {
             Step::Create { manifest } => self.create(manifest, memory).await,
-            Step::Apply { manifest } => self.apply(manifest, memory).await,
+            Step::Apply { manifest, uid } => self.apply(manifest, uid.as_deref(), memory).await,
             Step::Patch { object, patch, status } => self.patch(object, patch, *status, done).await,
             Step::RemoveFinalizer { finalizer, .. } => {
                 return Ok(self.remove_finalizer(finalizer).await?.into_iter().collect());
@@ -121,21 +121,29 @@ impl Executor<'_> {
                 Err(error) => return Err(error.into()),
             }
             if let Some(uid) = self.uid_of_ours(served, manifest, orphan).await? {
-                let mut manifest = manifest.clone();
-                manifest["metadata"]["uid"] = uid.into();
-                return self.apply(&manifest, memory).await;
+                return self.apply(manifest, Some(&uid), memory).await;
             }
         }
         let object = Key::of(manifest).of_kind(&served.gvk);
         Err(ExecuteError::Look { object, reason: "it comes and goes".to_owned() })
     }
 
-    async fn apply(&self, manifest: &Value, memory: &mut Memory) -> Result<Trace, ExecuteError> {
+    async fn apply(
+        &self,
+        manifest: &Value,
+        uid: Option<&str>,
+        memory: &mut Memory,
+    ) -> Result<Trace, ExecuteError> {
         let (served, _) = self.served(manifest)?;
-        let before = self.controller.known(&Key::of(manifest).of_kind(&served.gvk));
+        let name = Key::of(manifest).of_kind(&served.gvk);
+        let before = self.controller.known(&name);
         // Until it has been applied again, what was applied before says nothing.
-        memory.applied.remove(&Key::of(manifest).of_kind(&served.gvk));
-        let written = self.writer().apply_whole(served, manifest, self.manager).await?;
+        memory.applied.remove(&name);
+        let mut sent = manifest.clone();
+        if let Some(uid) = uid {
+            sent["metadata"]["uid"] = uid.into();
+        }
+        let written = self.writer().apply_whole(served, &sent, self.manager).await?;
         Ok(self.applied(Verb::Apply, served, before.as_ref(), manifest, &written, memory))
     }
 
@@ -149,7 +157,7 @@ impl Executor<'_> {
         memory: &mut Memory,
     ) -> Trace {
         let name = Key::of(manifest).of_kind(&served.gvk);
-        let applied = Applied { digest: manifest_digest(manifest), print: written.print.clone() };
+        let applied = Applied { digest: digest::of_json(manifest), print: written.print.clone() };
         memory.applied.insert(name.clone(), applied);
         trace(&self.controller.entry, verb, name, before, written, manifest)
     }

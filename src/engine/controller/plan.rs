@@ -127,6 +127,10 @@ pub enum Step {
     Apply {
         /// The whole manifest.
         manifest: Value,
+        /// The UID of what the handler was shown: whatever happens meanwhile, it does not land on another object of that
+        /// name. Not printed, since it is no part of what the handler wants.
+        #[serde(skip)]
+        uid: Option<String>,
     },
     /// Merge patch of a dependent, or of the handled object, against the version that the handler saw.
     Patch {
@@ -418,7 +422,7 @@ fn desired(
     manifest: Value,
 ) -> Option<Step> {
     let manifest = owned(observed.object, manifest, kind.orphan);
-    let digest = manifest_digest(&manifest);
+    let digest = digest::of_json(&manifest);
     // Written before and untouched since: nothing to do. What others changed is put right by applying again.
     let untouched = observed.memory.applied.get(name).is_some_and(|applied| {
         applied.digest == digest
@@ -429,23 +433,8 @@ fn desired(
                         || difference::covers(&shown.object, &manifest))
             })
     });
-    (!untouched).then(|| {
-        let mut manifest = manifest;
-        // Whatever happens meanwhile, it does not land on another object of that name.
-        if let Some(uid) = object::uid(&shown.object) {
-            manifest["metadata"]["uid"] = uid.into();
-        }
-        Step::Apply { manifest }
-    })
-}
-
-/// Tells manifests apart by what they want; the UID says only of which object.
-pub fn manifest_digest(manifest: &Value) -> String {
-    let mut manifest = manifest.clone();
-    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("uid");
-    }
-    digest::of_json(&manifest)
+    let uid = object::uid(&shown.object).map(str::to_owned);
+    (!untouched).then_some(Step::Apply { manifest, uid })
 }
 
 /// The classic script reads an object, edits the copy and prints it: only what it edited is sent.

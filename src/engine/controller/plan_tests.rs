@@ -81,10 +81,11 @@ fn a_new_child_is_created_in_the_parents_namespace_and_owned_by_it() {
 fn a_child_of_ours_is_applied_once_and_again_when_it_or_its_manifest_changes() {
     let shown = [child("a", "u-1")];
     let steps = steps(&shown, ONE);
-    let [Step::Apply { manifest }] = steps.as_slice() else { panic!("{steps:?}") };
+    let [Step::Apply { manifest, uid }] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!(uid.as_deref(), Some("c-a"), "of the object that was shown");
     let name = ObjectRef::of(manifest).unwrap();
     let remember = |generation| Memory {
-        applied: [(name.clone(), Applied { digest: manifest_digest(manifest), print: print(generation) })]
+        applied: [(name.clone(), Applied { digest: digest::of_json(manifest), print: print(generation) })]
             .into(),
         ..Memory::default()
     };
@@ -230,7 +231,7 @@ proptest! {
         let mut deleted = std::collections::BTreeSet::new();
         for step in &plan.steps {
             match step {
-                Step::Create { manifest } | Step::Apply { manifest } => {
+                Step::Create { manifest } | Step::Apply { manifest, .. } => {
                     prop_assert_eq!(object::namespace(manifest), Some("n"));
                     prop_assert!(names.contains(object::name(manifest)));
                 }
