@@ -112,7 +112,7 @@ impl Writer {
 
     /// Creates an object. Returns it as it is then.
     ///
-    /// Its fields are the manager's as by an update; [`Self::apply`] makes them its own when it comes to that.
+    /// Its fields are the manager's as by an update; [`Self::apply_whole`] makes them its own when it comes to that.
     ///
     /// # Errors
     /// [`Refusal::Exists`], or whatever the API server says.

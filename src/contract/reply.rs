@@ -153,6 +153,13 @@ impl Reply {
         Ok(reply)
     }
 
+    /// What is left of an observer's reply: when to run again and what to watch. Nothing is written.
+    #[must_use]
+    pub fn without_writes(self) -> Self {
+        let Self { requeue, requeue_after, watches, .. } = self;
+        Self { requeue, requeue_after, watches, ..Self::default() }
+    }
+
     fn lay_over(&mut self, document: Value) -> Result<(), ReplyError> {
         let kind = kind_of(&document);
         let Value::Object(keys) = document else { return Err(ReplyError::NotAMap(kind)) };
@@ -265,6 +272,17 @@ mod tests {
         assert_eq!(reply.requeue_after, Some(Duration::from_mins(1)));
         assert_eq!(reply.events[0].kind_of, EventType::Warning);
         assert_eq!(reply.watches.unwrap()[0].gvk(), Gvk::new("", "v1", "Pod"));
+    }
+
+    #[test]
+    fn without_writes_it_is_still_known_when_to_run_and_what_to_watch() {
+        let reply = program(
+            r#"{"object": null, "status": {"a": 1}, "dependents": {"configmap.v1": []}, "requeueAfter": 0,
+               "events": [{"reason": "Odd"}], "watches": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}"#,
+        );
+        let Reply { requeue_after, watches, .. } = reply.clone().unwrap();
+        let expected = Reply { requeue_after, watches, ..Reply::default() };
+        assert_eq!(reply.unwrap().without_writes(), expected);
     }
 
     #[test]

@@ -125,9 +125,9 @@ impl Caches {
     }
 
     /// All watches that are running.
-    pub fn running(&self) -> Vec<(WatchKey, Arc<Watch>)> {
+    pub fn running(&self) -> Vec<Arc<Watch>> {
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.iter().filter_map(|(key, watch)| Some((key.clone(), watch.upgrade()?))).collect()
+        watches.values().filter_map(Weak::upgrade).collect()
     }
 }
 

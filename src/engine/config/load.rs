@@ -212,7 +212,7 @@ fn unusable_programs(
 fn hooks(raw: &RawConfig, folder: &Path) -> BTreeMap<String, String> {
     let mut hooks = BTreeMap::new();
     for exec in programs(raw) {
-        for word in words(exec) {
+        for word in exec.words() {
             let path = places(exec, word, folder).into_iter().find(|path| path.is_file());
             if let Some(bytes) = path.and_then(|path| std::fs::read(path).ok()) {
                 hooks.insert(word.to_owned(), digest::sha256_hex(&bytes));
@@ -224,10 +224,6 @@ fn hooks(raw: &RawConfig, folder: &Path) -> BTreeMap<String, String> {
 
 fn programs(raw: &RawConfig) -> impl Iterator<Item = &RawExec> {
     raw.resources.iter().flat_map(RawEntry::handlers).filter_map(|handler| handler.exec)
-}
-
-fn words(exec: &RawExec) -> impl Iterator<Item = &str> {
-    std::iter::once(&exec.command).chain(&exec.args).map(String::as_str)
 }
 
 /// Where the file is that a word names, if it names one. A command is looked for from the config's folder, what it opens
@@ -246,7 +242,7 @@ fn named_paths(raw: &RawConfig, folder: &Path) -> BTreeSet<PathBuf> {
     let mut paths: BTreeSet<PathBuf> =
         texts.chain(tls.filter_map(|file| file.as_deref())).map(|file| folder.join(file)).collect();
     for exec in programs(raw) {
-        for word in words(exec) {
+        for word in exec.words() {
             let places = places(exec, word, folder);
             // A file that is missing may come later; a flag, a script or a program on PATH is none.
             if looks_like_a_file(word) || places.iter().any(|path| path.is_file()) {

@@ -270,6 +270,13 @@ impl<'a> From<&'a RawHandler> for HandlerRef<'a> {
     }
 }
 
+impl RawExec {
+    /// The command and its arguments: each may name a file that belongs to the hook.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.command).chain(&self.args).map(String::as_str)
+    }
+}
+
 impl RawEntry {
     /// The handlers that this version serves.
     pub(super) fn handlers(&self) -> impl Iterator<Item = HandlerRef<'_>> {

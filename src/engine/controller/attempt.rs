@@ -172,17 +172,14 @@ impl<'a> Attempt<'a> {
 
     fn plan(&self, seen: &Observation, memory: &Memory, reply: Reply) -> Result<Plan, PlanError> {
         let entry = &self.controller.entry;
-        if entry.observes() {
-            let Reply { requeue, requeue_after, watches, .. } = reply;
-            return Ok(Plan { requeue, requeue_after, watches, ..Plan::default() });
-        }
+        let reply = if entry.observes() { reply.without_writes() } else { reply };
         let finalizer = entry.finalizer_name();
         let observed = Observed {
             object: &seen.object,
             kind: rules(&seen.kind, false),
             dependents: &seen.rules(),
             shown: &seen.shown,
-            stranger: &|name| self.controller.known(name),
+            stranger: &|name| self.controller.known(name).map(|known| (*known).clone()),
             whole: !entry.metadata_only,
             finalizer: matches!(self.phase, Phase::Finalize(_)).then_some(finalizer.as_str()),
             memory,

@@ -87,6 +87,8 @@ pub(super) struct Controller {
     pub(super) gone: Arc<Gone>,
     /// Whether the list of conditions turned out to be one field for all who write it (RULES 26).
     pub(super) atomic_conditions: AtomicBool,
+    /// Whether it has been said that `when` fails.
+    pub(super) warned: Arc<AtomicBool>,
     /// Up to when the schedule has been followed.
     pub(super) schedule: tokio::sync::Mutex<Timestamp>,
     /// Namespaces whose labels have changed.
@@ -161,8 +163,8 @@ impl Controller {
     }
 
     /// The same without what tells its changes apart.
-    pub(super) fn known(&self, name: &ObjectRef) -> Option<Value> {
-        Some((*self.cached(name)?.object).clone())
+    pub(super) fn known(&self, name: &ObjectRef) -> Option<Arc<Value>> {
+        Some(self.cached(name)?.object)
     }
 
     /// Whether the entry is for objects of this namespace. Cluster-scoped objects are not concerned.

@@ -109,7 +109,7 @@ impl Controller {
     /// Waits until everything that exists has been seen: a handler must not be told that a dependent is missing only
     /// because we have not looked yet.
     async fn synced(&self) {
-        for (_, watch) in self.watches() {
+        for watch in self.watches() {
             // Fails only when the store is gone, and we hold it.
             let mut state = watch.store.state();
             let _held = state.wait_for(|state| state.synced).await;

@@ -7,6 +7,7 @@ use super::{
     context::Controller,
     error::ExecuteError,
     finalize,
+    live::look,
     observe::Observation,
     ownership::{describe_owner, owns_as},
     plan::{Applied, Memory, Step},
@@ -18,8 +19,7 @@ use crate::{
     cluster::{
         apply::{Part, Refusal, Writer, Written},
         cache::Cached,
-        describe,
-        discovery::{self, Served},
+        discovery::Served,
     },
     digest,
     engine::record::Verb,
@@ -78,7 +78,9 @@ impl Executor<'_> {
 
     async fn remove_finalizer(&self, finalizer: &str) -> Result<Option<Trace>, ExecuteError> {
         let Controller { shared, entry, .. } = self.controller;
-        finalize::remove_finalizer(shared, entry, &self.seen.kind, &self.seen.object, finalizer).await
+        let object = &self.seen.object;
+        let whose = (&Key::of(object), object::uid(object));
+        finalize::remove_finalizer(shared, entry, &self.seen.kind, whose, finalizer).await
     }
 
     async fn status(&self, status: &Value, memory: &mut Memory) -> Result<Vec<Trace>, ExecuteError> {
@@ -144,7 +146,7 @@ impl Executor<'_> {
             sent["metadata"]["uid"] = uid.into();
         }
         let written = self.writer().apply_whole(served, &sent, self.manager).await?;
-        Ok(self.applied(Verb::Apply, served, before.as_ref(), manifest, &written, memory))
+        Ok(self.applied(Verb::Apply, served, before.as_deref(), manifest, &written, memory))
     }
 
     fn applied(
@@ -179,7 +181,7 @@ impl Executor<'_> {
         let part = if status { Part::Status } else { Part::Main };
         let served = self.served_ref(object)?;
         let written = self.writer().merge(served, &object.key(), &patch, self.manager, part).await?;
-        Ok(trace(&self.controller.entry, Verb::Patch, object.clone(), before.as_ref(), &written, &patch))
+        Ok(trace(&self.controller.entry, Verb::Patch, object.clone(), before.as_deref(), &written, &patch))
     }
 
     /// The version to ask for: the one that we wrote last in this run; or that of the moment, when only status has moved
@@ -205,11 +207,9 @@ impl Executor<'_> {
         orphan: bool,
     ) -> Result<Option<String>, ExecuteError> {
         let key = Key::of(manifest);
-        let object = || key.of_kind(&served.gvk);
-        let live = discovery::get(self.controller.shared.discovery.client(), served, &key).await;
-        match live.map_err(|error| ExecuteError::Look { object: object(), reason: describe(&error) })? {
+        match look(&self.controller.shared.discovery, served, &key).await? {
             Some(live) if !owns_as(&self.seen.object, &live, orphan) => {
-                Err(ExecuteError::NotOurs { object: object(), owner: describe_owner(&live) })
+                Err(ExecuteError::NotOurs { object: key.of_kind(&served.gvk), owner: describe_owner(&live) })
             }
             live => Ok(live.as_ref().and_then(object::uid).map(str::to_owned)),
         }

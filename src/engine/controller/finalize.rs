@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::{
     context::{Controller, Shared},
     error::ExecuteError,
+    live::Live,
     trace::{Trace, trace},
 };
 use crate::{
     cluster::{
-        apply::{Part, Refusal, Written},
+        apply::{Part, Written},
         cache::{Detail, WatchKey},
-        describe,
-        discovery::{self, Served},
+        discovery::Served,
     },
     engine::{
         config::{Config, Entry},
@@ -23,40 +23,23 @@ use crate::{
     object::{self, Key},
 };
 
-/// How often others may change an object while we take our finalizer off.
-const TRIES: u32 = 5;
-
-/// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone.
+/// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone; with a UID, when it is
+/// another one of its name as well.
 pub(super) async fn remove_finalizer(
     shared: &Shared,
     entry: &Entry,
     served: &Served,
-    object: &Value,
+    (key, uid): (&Key, Option<&str>),
     finalizer: &str,
 ) -> Result<Option<Trace>, ExecuteError> {
-    let key = Key::of(object);
-    let name = key.of_kind(&served.gvk);
-    for attempt in 1.. {
-        let live = discovery::get(shared.discovery.client(), served, &key).await;
-        let live =
-            live.map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
-        let Some(live) = live.filter(|live| object::uid(live) == object::uid(object)) else { break };
-        let left: Vec<&str> = object::finalizers(&live).filter(|other| *other != finalizer).collect();
-        if left.len() == object::finalizers(&live).count() {
-            break;
-        }
-        let patch = json!({"metadata": {
-            "resourceVersion": live["metadata"]["resourceVersion"], "finalizers": left,
-        }});
-        let manager = entry.engine_manager();
-        match shared.writer.merge(served, &key, &patch, &manager, Part::Main).await {
-            Ok(written) => return Ok(Some(trace(entry, Verb::Patch, name, Some(&live), &written, &patch))),
-            Err(error) if error.refusal() == Refusal::NotFound => break,
-            Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
+    let manager = entry.engine_manager();
+    let live = Live { shared, entry, served, key, uid };
+    live.patch(&manager, Verb::Patch, Part::Main, |object| {
+        let left: Vec<&str> = object::finalizers(object).filter(|other| *other != finalizer).collect();
+        let is_there = left.len() < object::finalizers(object).count();
+        is_there.then(|| json!({"metadata": {"finalizers": left}}))
+    })
+    .await
 }
 
 /// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
@@ -103,7 +86,8 @@ pub(super) async fn strip(entry: &Entry, shared: &Shared, kept: impl Fn(&Key) ->
     for key in watch.store.keys().into_iter().filter(|key| !kept(key)) {
         let Some(cached) = watch.store.get(&key) else { continue };
         if object::finalizers(&cached.object).any(|known| known == finalizer) {
-            let removed = remove_finalizer(shared, entry, &served, &cached.object, &finalizer).await;
+            let whose = (&key, object::uid(&cached.object));
+            let removed = remove_finalizer(shared, entry, &served, whose, &finalizer).await;
             if let Err(error) = removed {
                 tracing::warn!(entry = entry.name, "failed to take our finalizer off: {error}");
             }

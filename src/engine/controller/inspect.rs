@@ -55,8 +55,7 @@ impl Insight for Inspector {
     }
 
     fn watches(&self) -> Vec<WatchView> {
-        let mut views: Vec<WatchView> =
-            self.caches.running().iter().map(|(_, watch)| watch_view(watch)).collect();
+        let mut views: Vec<WatchView> = self.caches.running().iter().map(|watch| watch_view(watch)).collect();
         views.sort_by_cached_key(|view| (view.kind.clone(), view.scope()));
         views
     }
@@ -72,7 +71,7 @@ fn entry_view(controller: &Arc<Controller>) -> EntryView {
         kind: entry.gvk.clone(),
         handler: handler.map_or_else(String::new, describe),
         dependents: controller.dependents.keys().cloned().collect(),
-        watches: controller.watches().map(|(_, watch)| watch_view(watch)).collect(),
+        watches: controller.watches().map(|watch| watch_view(watch)).collect(),
         queue: QueueView {
             waiting: length.due,
             head_age: (length.due > 0).then_some(length.head_age),

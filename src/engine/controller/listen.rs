@@ -76,6 +76,7 @@ impl Controller {
             gone: Arc::default(),
             atomic_conditions: AtomicBool::new(false),
             regrouped: tokio::sync::Mutex::new(regrouped),
+            warned: Arc::default(),
             objects: Mutex::default(),
             predecessors: Mutex::default(),
             listeners: Mutex::new(listeners),
@@ -111,13 +112,11 @@ impl Controller {
         self.queue.inherit(&predecessor.queue);
     }
 
-    /// All watches that the entry itself needs, each with its kind.
-    pub(super) fn watches(&self) -> impl Iterator<Item = (&Gvk, &Arc<Watch>)> {
+    /// All watches that the entry itself needs.
+    pub(super) fn watches(&self) -> impl Iterator<Item = &Arc<Watch>> {
         let dependents = self.dependents.values().map(|kind| &kind.watch);
         let references = self.references.watches().map(|(_, watch)| watch);
-        let watches =
-            std::iter::once(&self.parents).chain(dependents).chain(references).chain(&self.namespaces);
-        watches.map(|watch| (watch.store.gvk(), watch))
+        std::iter::once(&self.parents).chain(dependents).chain(references).chain(&self.namespaces)
     }
 
     fn listen(&self) {
@@ -133,7 +132,7 @@ impl Controller {
             queue: Arc::clone(&self.queue),
             references: Arc::clone(&self.references),
             gone: Arc::clone(&self.gone),
-            warned: AtomicBool::new(false),
+            warned: Arc::clone(&self.warned),
         };
         let listener = move |change: &Change| ears.parent_changed(change);
         listeners.push((Arc::clone(&self.parents), self.parents.store.listen(Box::new(listener))));
@@ -185,8 +184,7 @@ struct Ears {
     queue: Arc<Queue>,
     references: Arc<References>,
     gone: Arc<Gone>,
-    /// Whether it has been said that `when` fails.
-    warned: AtomicBool,
+    warned: Arc<AtomicBool>,
 }
 
 impl Ears {
@@ -232,23 +230,28 @@ impl Ears {
         }
     }
 
-    /// Whether the entry's `when` is true. What can't be decided counts: rather once too often than never.
+    /// Whether the entry's `when` is true for what has happened to the object itself.
     fn holds(&self, trigger: &Trigger, before: Option<&Arc<Value>>, after: Option<&Arc<Value>>) -> bool {
-        let Some(when) = &self.entry.wakes.when else { return true };
         let Some(object) = after.or(before) else { return true };
         let old = before.filter(|_| trigger.kind_of == TriggerType::Updated);
         let facts = Facts { object, old: old.map(AsRef::as_ref), trigger: Some(trigger) };
-        when.holds(&facts).unwrap_or_else(|error| {
-            let object = Key::of(object).of_kind(&self.entry.gvk);
-            // Once is enough to be seen; it may fail for every event.
-            if self.warned.swap(true, Ordering::Relaxed) {
-                tracing::debug!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
-            } else {
-                tracing::warn!(entry = self.entry.name, %object, "`when` counts as true, since it failed: {error}");
-            }
-            true
-        })
+        holds(&self.entry, &self.warned, &facts)
     }
+}
+
+/// Whether the entry's `when` is true. What can't be decided counts: rather once too often than never. `warned` is whether
+/// that has been said: it may happen for every event.
+pub(super) fn holds(entry: &Entry, warned: &AtomicBool, facts: &Facts<'_>) -> bool {
+    let Some(when) = &entry.wakes.when else { return true };
+    when.holds(facts).unwrap_or_else(|error| {
+        let object = Key::of(facts.object).of_kind(&entry.gvk);
+        if warned.swap(true, Ordering::Relaxed) {
+            tracing::debug!(entry = entry.name, %object, "`when` counts as true, since it failed: {error}");
+        } else {
+            tracing::warn!(entry = entry.name, %object, "`when` counts as true, since it failed: {error}");
+        }
+        true
+    })
 }
 
 fn dependent_changed(queue: &Queue, parents: &Watch, change: &Change) {

@@ -15,6 +15,7 @@ mod gone;
 mod inspect;
 mod line;
 mod listen;
+mod live;
 mod observe;
 pub mod offline;
 mod ownership;

@@ -93,10 +93,7 @@ pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> 
     let (answer, ()) = tokio::join!(call, async { while hear.recv().await.is_some() {} });
     match answer {
         // Nothing that an observer prints is written.
-        Ok(answer) if entry.observes() => {
-            let Reply { requeue, requeue_after, watches, .. } = answer.reply;
-            Ok(Plan { requeue, requeue_after, watches, ..Plan::default() })
-        }
+        Ok(answer) if entry.observes() => Ok(paper.plan(answer.reply.without_writes())?),
         Err(HandlerError::Reply(_)) if entry.observes() => Ok(Plan::default()),
         answer => Ok(paper.plan(answer?.reply)?),
     }

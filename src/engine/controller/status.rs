@@ -6,14 +6,14 @@ use super::{
     context::Controller,
     difference::covers,
     error::ExecuteError,
+    live::{Live, TRIES, look},
     plan::status_manifest,
     trace::{Trace, trace},
 };
 use crate::{
     cluster::{
         apply::{Part, Refusal, Written},
-        describe,
-        discovery::{self, Served},
+        discovery::Served,
     },
     engine::record::Verb,
     object::{self, Key},
@@ -21,8 +21,6 @@ use crate::{
 
 /// The one list that several write, and that is one field for all of them where the CRD does not say otherwise (RULES 26).
 const WHOLE_LIST: &str = ".status.conditions";
-/// How often others may change the list while we look at it.
-const TRIES: u32 = 5;
 
 /// A status to write.
 pub(super) struct StatusWrite<'a> {
@@ -74,12 +72,10 @@ impl StatusWrite<'_> {
         let mut manifest = status_manifest(self.object, status);
         let name = Key::of(&manifest).of_kind(&self.kind.gvk);
         let before = controller.known(&name);
-        let mut version = before.as_ref().and_then(|known| self.version(known));
+        let mut version = before.as_deref().and_then(|known| self.version(known));
         for attempt in 1.. {
             if version.is_none() {
-                let live = discovery::get(controller.shared.discovery.client(), self.kind, &name.key()).await;
-                let live = live
-                    .map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?;
+                let live = look(&controller.shared.discovery, self.kind, &name.key()).await?;
                 version = live.as_ref().and_then(|live| self.version(live));
             }
             let Some(version) = version.take() else { return Err(ExecuteError::Replaced(name)) };
@@ -92,7 +88,7 @@ impl StatusWrite<'_> {
                         &controller.entry,
                         Verb::Status,
                         name,
-                        before.as_ref(),
+                        before.as_deref(),
                         &written,
                         &manifest,
                     ));
@@ -143,29 +139,14 @@ impl StatusWrite<'_> {
         if rest.as_object().is_some_and(|rest| !rest.is_empty()) {
             traces.push(self.apply(controller, &rest).await?);
         }
-        let key = Key::of(self.object);
-        let name = key.of_kind(&self.kind.gvk);
-        let manager = controller.entry.conditions_manager();
-        for attempt in 1.. {
-            let live = discovery::get(controller.shared.discovery.client(), self.kind, &key).await;
-            let live = live
-                .map_err(|error| ExecuteError::Look { object: name.clone(), reason: describe(&error) })?
-                .filter(|live| object::uid(live) == object::uid(self.object));
-            let Some(live) = live else { break };
-            let Some(list) = merged(live.pointer("/status/conditions"), ours, self.said) else { break };
-            let patch = json!({
-                "metadata": {"resourceVersion": live["metadata"]["resourceVersion"]},
-                "status": {"conditions": list},
-            });
-            match controller.shared.writer.merge(self.kind, &key, &patch, &manager, self.part()).await {
-                Ok(written) => {
-                    traces.push(trace(&controller.entry, Verb::Status, name, Some(&live), &written, &patch));
-                    break;
-                }
-                Err(error) if error.refusal() == Refusal::Stale && attempt < TRIES => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let (shared, entry, key) = (&controller.shared, &controller.entry, Key::of(self.object));
+        let live = Live { shared, entry, served: self.kind, key: &key, uid: object::uid(self.object) };
+        let manager = entry.conditions_manager();
+        let merged = live.patch(&manager, Verb::Status, self.part(), |live| {
+            let list = merged(live.pointer("/status/conditions"), ours, self.said)?;
+            Some(json!({"status": {"conditions": list}}))
+        });
+        traces.extend(merged.await?);
         Ok(traces)
     }
 }

@@ -10,12 +10,14 @@ use serde_json::Value;
 use super::{
     attempt::{Attempt, Phase},
     context::{Controller, ObjectState, Place},
+    error::RunError,
     finalize::remove_finalizer,
     line::{TOLD, Turn},
+    listen::holds,
     trace::{Trace, catch_up},
 };
 use crate::{
-    cluster::{cache::Cached, discovery},
+    cluster::cache::Cached,
     contract::{Trigger, TriggerType},
     engine::{
         query::Facts,
@@ -92,10 +94,8 @@ fn lead_with(turn: &mut Turn, why: TriggerType) {
 /// when it happened, with the old and the new one at hand.
 fn counts(controller: &Controller, trigger: &Trigger, parent: &Cached) -> bool {
     let asked = matches!(trigger.kind_of, TriggerType::DependentChanged | TriggerType::ReferenceChanged);
-    let Some(when) = controller.entry.wakes.when.as_ref().filter(|_| asked) else { return true };
     let facts = Facts { object: &parent.object, old: None, trigger: Some(trigger) };
-    // What can't be decided counts: rather once too often than never.
-    when.holds(&facts).unwrap_or(true)
+    !asked || holds(&controller.entry, &controller.warned, &facts)
 }
 
 /// The object is gone, or not ours to handle any more. Its dependents go with it, by their owner references; dropping its
@@ -123,13 +123,11 @@ async fn gone(controller: &Controller, turn: &Turn) {
 }
 
 /// Takes our finalizer off an object that is there but not selected.
-async fn let_go(controller: &Controller, key: &Key) -> Result<(), String> {
-    let (entry, discovery) = (&controller.entry, &controller.shared.discovery);
-    let served = discovery.resolve(&entry.gvk).await.map_err(|error| error.to_string())?;
-    let live = discovery::get(discovery.client(), &served, key).await;
-    let Some(live) = live.map_err(|error| crate::cluster::describe(&error))? else { return Ok(()) };
-    let removed = remove_finalizer(&controller.shared, entry, &served, &live, &entry.finalizer_name()).await;
-    removed.map(|_| ()).map_err(|error| error.to_string())
+async fn let_go(controller: &Controller, key: &Key) -> Result<(), RunError> {
+    let (entry, shared) = (&controller.entry, &controller.shared);
+    let served = shared.discovery.resolve(&entry.gvk).await?;
+    remove_finalizer(shared, entry, &served, (key, None), &entry.finalizer_name()).await?;
+    Ok(())
 }
 
 async fn attempt(controller: &Controller, turn: &Turn, phase: Phase, place: Place) {

@@ -9,7 +9,7 @@ use crate::{
     engine::{
         config::{
             model::{Dependent, Entry, Reconciler, Reference, Selection, Wakes},
-            raw::{RawDependent, RawEntry, RawReconciler, RawReference},
+            raw::{RawDependent, RawEntry, RawExec, RawReconciler, RawReference},
             tree::Path,
         },
         query::{Condition, JsonPath, LabelSelector, NamespacePatterns, Schedule},
@@ -207,8 +207,7 @@ impl Compiler<'_> {
     fn entry_digest(&self, raw: &RawEntry, values: &Map<String, Value>) -> String {
         let unit = self.unit;
         let templates: Vec<_> = raw.templates().map(|file| unit.files.get(file)).collect();
-        let words = raw.handlers().filter_map(|handler| handler.exec);
-        let words = words.flat_map(|exec| std::iter::once(&exec.command).chain(&exec.args));
+        let words = raw.handlers().filter_map(|handler| handler.exec).flat_map(RawExec::words);
         let hooks: Vec<_> = words.map(|word| unit.hooks.get(word)).collect();
         digest::of_json(&json!([raw, values, unit.folder, templates, hooks]))
     }
