@@ -7,7 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::status::HelmfileStatus;
+use super::{
+    inputs::{Decryption, EnvVar, KubeConfigReference, Registry, Runner, SecretReference, ValuesReference},
+    policy::{DeletionPolicy, Dependency, Retry},
+    status::HelmfileStatus,
+};
 use crate::duration::GoDuration;
 
 /// Where the helmfile is when no source is given: a folder of the applier's image.
@@ -54,6 +58,16 @@ pub const DEFAULT_SOURCE: &str = "/assets";
         "fieldPath": ".version"
     },
     {
+        "rule": "!(has(self.inline) && has(self.source))",
+        "message": "inline is the helmfile itself; give it or a source, not both",
+        "fieldPath": ".inline"
+    },
+    {
+        "rule": "!(has(self.inline) && has(self.file))",
+        "message": "inline is the helmfile itself; file names one in a source",
+        "fieldPath": ".file"
+    },
+    {
         "rule": "!(has(self.version) && has(self.source) && self.source.matches('[?&]ref='))",
         "message": "source has ?ref= already; give the version in one place only",
         "fieldPath": ".version"
@@ -66,6 +80,11 @@ pub struct HelmfileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"\S"))]
     pub source: Option<String>,
+
+    /// The helmfile itself, instead of a source. Values in it count as its contents: no secrets here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 262144))]
+    pub inline: Option<String>,
 
     /// The branch, tag or commit of the source; the same as `?ref=` in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,16 +115,24 @@ pub struct HelmfileSpec {
     #[schemars(schema_with = "free_form")]
     pub values: Map<String, Value>,
 
-    /// Files of values inside the source; a later one is laid over an earlier one.
+    /// Files of values, the lowest layer: paths inside the source, or sources of their own (`git::https://…@values.yaml`);
+    /// a later one is laid over an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
         inner(length(min = 1, max = 1024)),
         extend("x-kubernetes-validations" = [json!({
-            "rule": format!("self.all(path, {})", inside("path")), "message": "valuesFiles are paths inside the source"
+            "rule": format!("self.all(path, path.contains('::') || path.contains('://') || {})", inside("path")),
+            "message": "valuesFiles are paths inside the source, or sources such as git::https://…@values.yaml"
         })])
     )]
     pub values_files: Vec<String>,
+
+    /// Values from ConfigMaps and Secrets of the namespace, laid over `valuesFiles` and under `values`; a later one over an
+    /// earlier one. Those with a `targetPath` lie over everything. A change of what is named is delivered at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub values_from: Vec<ValuesReference>,
 
     /// Environment variables for helmfile and the programs it starts. Names that steer those programs (`PATH`, `HOME`,
     /// `KUBECONFIG`, `HELM_DRIVER` and the like) are refused.
@@ -115,6 +142,26 @@ pub struct HelmfileSpec {
         "message": "a name in envvars has letters, digits and underscores only, and starts with no digit"
     }]))]
     pub envvars: BTreeMap<String, String>,
+
+    /// Environment variables as a container has them: with a value, or with one from a ConfigMap or Secret of the namespace.
+    /// They lie over `envvars`; the same names are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env: Vec<EnvVar>,
+
+    /// A Secret of the namespace with the credentials of the source: `username` and `password`, or for ssh `identity` and
+    /// `known_hosts`, and `ca.crt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+
+    /// Credentials of chart repositories and OCI registries, each for one host and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub registries: Vec<Registry>,
+
+    /// Keys for files that are encrypted with SOPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decryption: Option<Decryption>,
 
     /// The image of the applier. Default: the operator's own image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,13 +173,23 @@ pub struct HelmfileSpec {
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
 
+    /// Another cluster: a Secret of the namespace with a kubeconfig. Programs and files that a kubeconfig can name are
+    /// refused in it. Default: the cluster that the Helmfile is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_config: Option<KubeConfigReference>,
+
+    /// What the pod of the applier gets, beside its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<Runner>,
+
     /// How often the source is asked for a new revision. Nothing else happens when there is none. At least `1s`.
     #[serde(default = "minute")]
     #[schemars(extend("x-kubernetes-validations" = [at_least_a_second("interval")]))]
     pub interval: GoDuration,
 
-    /// How often helmfile runs though nothing has changed: what the source does not show, such as a rotated secret or a
-    /// new version of a chart, arrives within this time. `0s`: at every `interval`.
+    /// How often helmfile runs though nothing has changed, when it takes something from elsewhere that the source does not
+    /// show, such as a rotated secret or the newest version of a chart: that arrives within this time. The status says
+    /// what it is. The health of all objects is looked at as often. `0s`: at every `interval`.
     #[serde(default = "ten_minutes")]
     pub refresh_interval: GoDuration,
 
@@ -144,6 +201,39 @@ pub struct HelmfileSpec {
     /// While true nothing is delivered, and a running delivery is finished first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+
+    /// Whether releases that have left the helmfile are uninstalled. Only those that this Helmfile has installed or
+    /// upgraded itself; after a change of source, file or environment, or when more than half of them would go, only once
+    /// somebody has said yes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prune: bool,
+
+    /// Whether objects that exist already and belong to no release are taken over (Helm's `--take-ownership`). Releases that
+    /// exist already are taken over in any case, without an upgrade when they are as the helmfile wants them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
+
+    /// Whether Ready waits until the objects of all releases are healthy, for at most `timeout`.
+    #[serde(default = "yes")]
+    pub wait: bool,
+
+    /// What becomes of the releases when the Helmfile is deleted.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_default")]
+    pub deletion_policy: DeletionPolicy,
+
+    /// Helmfiles that must be Ready before this one is delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub depends_on: Vec<Dependency>,
+
+    /// How many helm processes may run for this Helmfile at once.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 64), extend("format" = "int32"))]
+    pub concurrency: u32,
+
+    /// How a delivery that failed is tried again.
+    #[serde(default, skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
 }
 
 /// A container image.
@@ -162,6 +252,7 @@ impl Default for HelmfileSpec {
     fn default() -> Self {
         Self {
             source: None,
+            inline: None,
             version: None,
             file: None,
             selector: Vec::new(),
@@ -175,8 +266,30 @@ impl Default for HelmfileSpec {
             refresh_interval: ten_minutes(),
             timeout: ten_minutes(),
             suspend: false,
+            values_from: Vec::new(),
+            env: Vec::new(),
+            secret_ref: None,
+            registries: Vec::new(),
+            decryption: None,
+            kube_config: None,
+            runner: None,
+            prune: false,
+            adopt: false,
+            wait: true,
+            deletion_policy: DeletionPolicy::default(),
+            depends_on: Vec::new(),
+            concurrency: two(),
+            retry: Retry::default(),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn two() -> u32 {
+    2
 }
 
 const fn minute() -> GoDuration {
@@ -229,7 +342,7 @@ mod tests {
         assert_eq!(spec, HelmfileSpec::default());
         assert_eq!(
             serde_json::to_value(&spec).unwrap(),
-            json!({"interval": "1m", "refreshInterval": "10m", "timeout": "10m"})
+            json!({"interval": "1m", "refreshInterval": "10m", "timeout": "10m", "wait": true, "concurrency": 2})
         );
     }
 

@@ -2,9 +2,16 @@
 
 mod condition;
 mod helmfile;
+mod inputs;
 pub mod names;
+mod policy;
 mod status;
 
 pub use condition::{Condition, ConditionStatus, check, get, is_true, mark};
 pub use helmfile::{DEFAULT_SOURCE, Helmfile, HelmfileSpec, Image, crd};
-pub use status::{HelmfileStatus, Inventory, InventoryRelease};
+pub use inputs::{
+    Decryption, DecryptionProvider, EnvVar, EnvVarSource, KeyReference, KubeConfigReference,
+    KubeConfigSecret, Registry, Runner, SecretReference, SourceKind, ValuesReference,
+};
+pub use policy::{DeletionPolicy, Dependency, Retry};
+pub use status::{HelmfileStatus, HistoryEntry, Inventory, InventoryRelease, Outcome, PendingPrune};

@@ -8,8 +8,45 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// Conditions that are there only while something is abnormal.
 pub const ABNORMAL: [&str; 2] = [RECONCILING, STALLED];
+/// The condition that says whether the source could be read.
+pub const SOURCE_READY: &str = "SourceReady";
+/// The condition that says whether helmfile has made the cluster what the helmfile says, healthy or not.
+pub const APPLIED: &str = "Applied";
+/// The condition that says whether somebody else has changed objects of the releases.
+pub const DRIFTED: &str = "Drifted";
+/// The condition of changes that wait for a yes.
+pub const PLAN_PENDING: &str = "PlanPending";
+/// The condition that says that the releases are gone, so that the object may go.
+pub const DESTROYED: &str = "Destroyed";
 /// All conditions of the applier. Others on the same object are somebody else's.
-pub const CONDITIONS: [&str; 3] = [READY, RECONCILING, STALLED];
+pub const CONDITIONS: [&str; 8] =
+    [READY, RECONCILING, STALLED, SOURCE_READY, APPLIED, DRIFTED, PLAN_PENDING, DESTROYED];
+
+/// Annotations of a Helmfile.
+pub mod annotation {
+    /// A new value asks for a pass at once, whatever waits.
+    pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+    /// The same value as [`REQUESTED_AT`] asks for a full run of helmfile, though nothing has changed.
+    pub const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
+    /// The same value as [`REQUESTED_AT`] forgets the failures so far.
+    pub const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
+    /// The id of a pending prune: says yes to it.
+    pub const APPROVE_PRUNE: &str = "apps.mumoshu.github.io/approve-prune";
+    /// Releases, as `namespace/name,…`, that somebody else's helm has left locked and that may be unlocked.
+    pub const UNLOCK: &str = "apps.mumoshu.github.io/unlock-releases";
+    /// `true`: the object may go though its releases could not be destroyed.
+    pub const GIVE_UP: &str = "apps.mumoshu.github.io/give-up-destroy";
+}
+
+/// Labels of the Secrets in which Helm keeps the revisions of a release: whose it is.
+pub mod label {
+    /// The UID of the Helmfile.
+    pub const UID: &str = "apps.mumoshu.github.io/helmfile-uid";
+    /// Its namespace.
+    pub const NAMESPACE: &str = "apps.mumoshu.github.io/helmfile-namespace";
+    /// Its name, cut to 63 characters.
+    pub const NAME: &str = "apps.mumoshu.github.io/helmfile-name";
+}
 
 /// Reasons of conditions and Events, beside those of the sources ([`fetch`](crate::helmfile::fetch)).
 pub mod reason {
@@ -57,6 +94,30 @@ pub mod reason {
     pub const NOTHING_SELECTED: &str = "NothingSelected";
     /// The run took longer than the spec's `timeout`.
     pub const TIMED_OUT: &str = "TimedOut";
+    /// A ConfigMap, Secret or a key of them is not there.
+    pub const INPUT_NOT_FOUND: &str = "InputNotFound";
+    /// What an input holds makes no sense.
+    pub const INPUT_INVALID: &str = "InputInvalid";
+    /// A Helmfile that must be Ready first is not.
+    pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
+    /// A release belongs to another Helmfile.
+    pub const RELEASE_CLAIMED: &str = "ReleaseClaimed";
+    /// All is delivered, and objects are not healthy yet.
+    pub const WAITING_FOR_HEALTH: &str = "WaitingForHealth";
+    /// All is delivered, and objects did not get healthy in time, or never will.
+    pub const HEALTH_CHECK_FAILED: &str = "HealthCheckFailed";
+    /// Releases that have left the helmfile could not be uninstalled.
+    pub const PRUNE_FAILED: &str = "PruneFailed";
+    /// Releases that have left the helmfile wait for a yes.
+    pub const PRUNE_NEEDS_APPROVAL: &str = "PruneNeedsApproval";
+    /// The releases are being uninstalled, since the object is being deleted.
+    pub const DESTROYING: &str = "Destroying";
+    /// All releases are uninstalled.
+    pub const DESTROYED: &str = "Destroyed";
+    /// Releases could not be uninstalled.
+    pub const DESTROY_FAILED: &str = "DestroyFailed";
+    /// Another applier holds the Lease of this Helmfile.
+    pub const HELD_ELSEWHERE: &str = "HeldByAnotherApplier";
     /// Anything else that went wrong in a run.
     pub const FAILED: &str = "ReconciliationFailed";
 }

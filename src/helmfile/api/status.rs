@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
+use crate::duration::GoDuration;
 
 /// What is known of a delivery. Nothing in it is secret or unbounded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,14 +48,96 @@ pub struct HelmfileStatus {
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_full_render: Option<Timestamp>,
 
+    /// Why helmfile is run at every `refreshInterval` though nothing has changed: what it takes from elsewhere. Absent when
+    /// all that it depends on is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_reason: Option<String>,
+
+    /// Since when the cluster has had the applied revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub revision_since: Option<Timestamp>,
+
+    /// Since when objects of the releases are not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub unhealthy_since: Option<Timestamp>,
+
     /// How many passes in a row have failed; the next try waits longer after each.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0), extend("format" = "int32"))]
     pub failures: u32,
 
+    /// The last deliveries, the newest first; at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub history: Vec<HistoryEntry>,
+
     /// What the helmfile consists of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
+
+    /// Releases that have left the helmfile and would be uninstalled, if somebody said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_prune: Option<PendingPrune>,
+
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` that was acted upon last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// The value of the annotation `reconcile.fluxcd.io/forceAt` that was acted upon last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_force_at: Option<String>,
+
+    /// The value of the annotation `reconcile.fluxcd.io/resetAt` that was acted upon last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reset_at: Option<String>,
+}
+
+/// One delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The revision of the source.
+    pub revision: String,
+    /// Digest of all inputs.
+    pub inputs: String,
+    /// When it began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: GoDuration,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many releases it has installed, upgraded or uninstalled.
+    #[schemars(range(min = 0), extend("format" = "int32"))]
+    pub changed: u32,
+    /// Their names as `namespace/name`; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub releases: Vec<String>,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Outcome {
+    /// The cluster has what was asked for.
+    Succeeded,
+    /// Something went wrong; `changed` releases were delivered before.
+    Failed,
+}
+
+/// Releases that wait to be uninstalled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingPrune {
+    /// What the annotation `apps.mumoshu.github.io/approve-prune` has to be for them to go.
+    pub id: String,
+    /// Why they wait.
+    pub reason: String,
+    /// Their names as `namespace/name`; at most 50.
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub releases: Vec<String>,
 }
 
 /// The releases of a helmfile.
@@ -64,6 +147,13 @@ pub struct Inventory {
     /// How many releases there are, also when the list is cut.
     #[schemars(range(min = 0), extend("format" = "int32"))]
     pub count: u32,
+    /// How many objects they have, also when the lists are cut.
+    #[serde(default)]
+    #[schemars(range(min = 0), extend("format" = "int32"))]
+    pub objects: u32,
+    /// The ConfigMap of the namespace that has the whole inventory, when it does not fit in here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<String>,
     /// The releases, by namespace and name; at most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
@@ -88,6 +178,14 @@ pub struct InventoryRelease {
     /// Helm's word for its state, for example `deployed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Whether it was there before this Helmfile and has not been upgraded by it yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// Its objects, hooks left out, as `Kind.group namespace/name` (`Kind name` for the core group and without a namespace);
+    /// at most 500 over all releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub objects: Vec<String>,
 }
 
 impl Default for HelmfileStatus {
@@ -101,22 +199,56 @@ impl Default for HelmfileStatus {
             last_applied_inputs: None,
             last_applied_time: None,
             last_full_render: None,
+            refresh_reason: None,
+            revision_since: None,
+            unhealthy_since: None,
             failures: 0,
+            history: Vec::new(),
             inventory: None,
+            pending_prune: None,
+            last_handled_reconcile_at: None,
+            last_handled_force_at: None,
+            last_handled_reset_at: None,
         }
     }
 }
 
 impl Inventory {
     /// The most releases that are listed: a status must stay far below the size limit of an object.
-    pub const LIMIT: usize = 200;
+    pub const RELEASES: usize = 200;
+    /// The most objects that are listed, over all releases.
+    pub const OBJECTS: usize = 500;
+    /// The most that the lists may take together, in bytes of text.
+    pub const BYTES: usize = 64 << 10;
 
-    /// Sorts and cuts a list of releases.
-    pub fn of(mut releases: Vec<InventoryRelease>) -> Self {
-        let count = u32::try_from(releases.len()).unwrap_or(u32::MAX);
+    /// All of some releases, sorted, nothing cut.
+    pub fn whole(mut releases: Vec<InventoryRelease>) -> Self {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         releases.sort();
-        releases.truncate(Self::LIMIT);
-        Self { count, releases }
+        Self {
+            count: number(releases.len()),
+            objects: number(releases.iter().map(|release| release.objects.len()).sum()),
+            overflow: None,
+            releases,
+        }
+    }
+
+    /// As much of it as a status may hold; whether anything had to be cut.
+    #[must_use]
+    pub fn bounded(&self) -> (Self, bool) {
+        let (mut objects, mut bytes, mut cut) = (0, 0, self.releases.len() > Self::RELEASES);
+        let mut releases: Vec<InventoryRelease> =
+            self.releases.iter().take(Self::RELEASES).cloned().collect();
+        for release in &mut releases {
+            let whole = release.objects.len();
+            release.objects.retain(|object| {
+                objects += 1;
+                bytes += object.len() + 4;
+                objects <= Self::OBJECTS && bytes <= Self::BYTES
+            });
+            cut |= release.objects.len() < whole;
+        }
+        (Self { releases, ..self.clone() }, cut)
     }
 }
 
@@ -150,9 +282,18 @@ mod tests {
             chart: String::new(),
             revision: None,
             status: None,
+            adopted: false,
+            objects: (0..4).map(|object| format!("ConfigMap n/{object}")).collect(),
         };
-        let inventory = Inventory::of((0..300).map(release).collect());
-        assert_eq!((inventory.count, inventory.releases.len()), (300, 200));
+        let whole = Inventory::whole((0..300).map(release).collect());
+        let (inventory, cut) = whole.bounded();
+        assert_eq!((inventory.count, inventory.objects, inventory.releases.len()), (300, 1200, 200));
         assert_eq!(inventory.releases[0].name, "0700");
+        let listed: usize = inventory.releases.iter().map(|release| release.objects.len()).sum();
+        assert_eq!((listed, cut), (Inventory::OBJECTS, true));
+        let long = InventoryRelease { objects: vec!["x".repeat(Inventory::BYTES)], ..release(0) };
+        assert!(Inventory::whole(vec![long]).bounded().1);
+        let small = Inventory::whole((0..3).map(release).collect());
+        assert_eq!(small.bounded(), (small, false));
     }
 }

@@ -4,19 +4,32 @@ use serde_json::{Value, json};
 
 use crate::{digest, helmfile::api::HelmfileSpec};
 
+/// What says when and where helmfile runs, not what it makes.
+const LEFT_OUT: [&str; 10] = [
+    "interval",
+    "refreshInterval",
+    "timeout",
+    "suspend",
+    "image",
+    "runner",
+    "wait",
+    "retry",
+    "concurrency",
+    "dependsOn",
+];
+
 /// Counts up when the meaning of a digest changes, so that a new program does not trust the digests of an old one.
 const FORMAT: u32 = 1;
 
 /// Digest of everything in the spec that reaches helmfile, and of the source's content.
 ///
-/// `interval`, `refreshInterval`, `timeout`, `suspend` and `image` say when and where helmfile runs, not what it makes,
-/// and are left out. `extra` are digests of further inputs (values files of the command line).
+/// `extra` are digests of further inputs (values files of the command line).
 ///
 /// The digest is not keyed: all that goes in is in the spec, next to the status that shows it.
 pub(crate) fn digest(spec: &HelmfileSpec, revision: &str, extra: &[String]) -> String {
     let mut inputs = serde_json::to_value(spec).unwrap_or_default();
     if let Value::Object(fields) = &mut inputs {
-        for schedule in ["interval", "refreshInterval", "timeout", "suspend", "image"] {
+        for schedule in LEFT_OUT {
             fields.remove(schedule);
         }
     }

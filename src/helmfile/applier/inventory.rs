@@ -36,6 +36,8 @@ pub(crate) fn read(json: &[u8], namespace: &str) -> Result<Vec<InventoryRelease>
         chart: [listed.chart, listed.version].join(" ").trim_end().to_owned(),
         revision: None,
         status: None,
+        adopted: false,
+        objects: Vec::new(),
     };
     Ok(wanted.map(release).collect())
 }
@@ -49,7 +51,7 @@ pub(crate) fn complete(mut releases: Vec<InventoryRelease>, records: &[ReleaseMe
         release.revision = record.map(|record| record.revision);
         release.status = record.map(|record| record.status.to_string());
     }
-    Inventory::of(releases)
+    Inventory::whole(releases)
 }
 
 /// Helm's records of all namespaces with releases. Those that cannot be read are told to `on_error` and left out: a

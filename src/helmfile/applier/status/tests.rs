@@ -29,8 +29,10 @@ fn releases(count: usize) -> Inventory {
         chart: "c".into(),
         revision: Some(1),
         status: Some("deployed".into()),
+        adopted: false,
+        objects: Vec::new(),
     };
-    Inventory::of((0..count).map(release).collect())
+    Inventory::whole((0..count).map(release).collect())
 }
 
 fn delivered(attempt: Attempt<'_>) -> Turn<'_> {
