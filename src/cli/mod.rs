@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod explain;
 mod files;
+mod front;
 mod generate;
 mod helm;
 mod register;
@@ -65,7 +66,10 @@ enum Command {
 /// Runs the program.
 pub fn main() -> Exit {
     let mut words = std::env::args_os();
-    let _own_name = words.next();
+    // Helmfile starts us in helm's place, many times in one run.
+    if front::is_named(words.next().as_deref()) {
+        return front::main(words.collect());
+    }
     // A guard stands in front of every hook that runs: it must start fast, and needs nothing that follows here.
     if words.next().as_deref() == Some("guard".as_ref()) {
         let words: Vec<OsString> = words.skip_while(|word| word == "--").collect();

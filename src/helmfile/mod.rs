@@ -8,4 +8,6 @@ pub mod api;
 pub mod applier;
 pub mod diff;
 pub mod fetch;
+pub mod gotmpl;
 pub mod helm;
+pub mod ledger;

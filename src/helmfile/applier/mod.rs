@@ -13,6 +13,7 @@
 //! Pure, and tested as tables: `decide`, `inputs`, `values`, `command`, `outcome`, `status`.
 
 mod answer;
+mod book;
 mod command;
 mod decide;
 mod delivery;
@@ -25,6 +26,7 @@ mod outcome;
 mod pass;
 mod plugins;
 mod run;
+mod session;
 mod source_files;
 mod status;
 mod subject;

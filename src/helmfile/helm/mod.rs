@@ -1,11 +1,21 @@
 //! Helm: its releases as it stores them, its rendering, and the `diff` plugin that helmfile asks for.
 //!
 //! - [`release`] reads releases from their Secrets.
-//! - [`render`] runs `helm template` so that it says what `helm upgrade` would.
+//! - [`amend`] changes what little we change in these.
+//! - [`render`] runs `helm template` so that it says what `helm upgrade` would; [`chart`] looks at charts.
+//! - [`cluster`] asks the cluster, everything once.
+//! - [`front`] stands before helm while the applier runs helmfile.
 //! - [`flags`] is the plugin's command line, [`plugin`] answers it, [`lay`] puts it where Helm looks for plugins.
 
+pub mod amend;
+pub mod chart;
+pub mod cluster;
 pub mod flags;
+pub mod front;
+mod inputs;
 pub mod lay;
+pub mod live;
 pub mod plugin;
 pub mod release;
 pub mod render;
+mod state;

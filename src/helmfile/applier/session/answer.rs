@@ -1,0 +1,218 @@
+//! What each call of helm gets.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::book::Book,
+    heard::Heard,
+    renders::Renders,
+    serve,
+    slots::{Slot, Slots},
+};
+use crate::{
+    environment::Environment,
+    helmfile::{
+        helm::{
+            chart,
+            cluster::Cluster,
+            front::{Asked, Command, Told, classify},
+            render::Helm,
+        },
+        ledger::ReleaseId,
+    },
+    process::{self, Guard},
+};
+
+/// What a run of helmfile is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// To make the cluster what the helmfile says.
+    Apply,
+    /// To remove all of it.
+    Destroy,
+}
+
+/// What a session works with.
+pub(crate) struct Setting<'a> {
+    /// The real helm.
+    pub helm: PathBuf,
+    /// Runs it for us.
+    pub guard: &'a Guard,
+    /// The environment of the run: what helm gets from us.
+    pub env: &'a Environment,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Namespace of releases without one.
+    pub namespace: &'a str,
+    /// Whose run it is, and the record of its releases.
+    pub book: &'a Book,
+    /// Places for helm processes.
+    pub slots: &'a Slots,
+    /// What for.
+    pub mode: Mode,
+    /// Releases that may be unlocked though somebody else has locked them.
+    pub unlock: Vec<ReleaseId>,
+    /// Ends what we run ourselves.
+    pub stop: &'a CancellationToken,
+}
+
+/// One run of helmfile, seen from behind helm.
+pub(crate) struct Session<'a> {
+    pub(super) setting: Setting<'a>,
+    pub(super) listener: UnixListener,
+    heard: Mutex<Heard>,
+    renders: Mutex<Renders>,
+    versions: tokio::sync::Mutex<HashMap<Vec<String>, Told>>,
+}
+
+/// A helm that runs, and what it was permitted to do.
+pub(super) struct Running {
+    /// Its place.
+    pub(super) _slot: Slot,
+    /// The release that it changes.
+    pub(super) release: Option<ReleaseId>,
+}
+
+impl<'a> Session<'a> {
+    /// Opens a session with its socket in `folder`.
+    ///
+    /// # Errors
+    /// When there can be no socket.
+    pub(crate) fn open(setting: Setting<'a>, folder: &Path, renders: Renders) -> io::Result<Self> {
+        let listener = serve::listen(folder)?;
+        Ok(Self {
+            setting,
+            listener,
+            heard: Mutex::default(),
+            renders: Mutex::new(renders),
+            versions: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// What was heard so far.
+    pub(crate) fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What needs no rendering.
+    pub(crate) fn renders(&self) -> MutexGuard<'_, Renders> {
+        self.renders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn id(&self, namespace: Option<&str>, release: &str) -> ReleaseId {
+        ReleaseId::new(namespace.unwrap_or(self.setting.namespace), release)
+    }
+
+    /// The real helm, called as the front was.
+    pub(super) fn helm(&self, asked: &Asked) -> Helm {
+        Helm {
+            program: self.setting.helm.clone(),
+            env: asked.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            folder: asked.folder.clone(),
+            guard: self.setting.guard.clone(),
+        }
+    }
+
+    pub(super) async fn tell(&self, asked: &Asked) -> (Told, Option<Running>) {
+        let command = match classify(&asked.args) {
+            Ok(command) => command,
+            Err(malformed) => return (Told::refuse(malformed), None),
+        };
+        match command {
+            Command::Version => (self.version(asked).await, None),
+            Command::Dependencies { chart }
+                if chart::dependencies(&asked.folder.join(chart)) == Some(false) =>
+            {
+                (Told::print(""), None)
+            }
+            Command::Diff(args) => (self.compare(asked, args).await, None),
+            Command::Find { release, namespace } => match self.find(&self.id(namespace, release)).await {
+                Ok(table) => (Told::print(table), None),
+                Err(error) => (Told::refuse(error), None),
+            },
+            Command::Upgrade { release, namespace } => {
+                let id = self.id(namespace, release);
+                match self.may_upgrade(&id).await {
+                    Ok(labels) => self.become_helm(asked, labels, Some(id)).await,
+                    Err(objection) => (Told::refuse(&objection.message), None),
+                }
+            }
+            Command::Uninstall { release, namespace } => {
+                let id = self.id(namespace, release);
+                match self.may_uninstall(&id).await {
+                    Ok(true) => self.become_helm(asked, Vec::new(), Some(id)).await,
+                    Ok(false) => (Told::print(format!("release \"{}\" is left alone\n", id.name)), None),
+                    Err(objection) => (Told::refuse(&objection.message), None),
+                }
+            }
+            Command::Dependencies { .. } | Command::AddRepository { .. } | Command::Other => {
+                self.become_helm(asked, Vec::new(), None).await
+            }
+        }
+    }
+
+    /// Lets the front become the real helm.
+    async fn become_helm(
+        &self,
+        asked: &Asked,
+        more: Vec<String>,
+        release: Option<ReleaseId>,
+    ) -> (Told, Option<Running>) {
+        match self.setting.slots.take().await {
+            Ok(slot) => {
+                let args = asked.args.iter().cloned().chain(more).collect();
+                let told = Told::Become { program: self.setting.helm.clone(), args, env: BTreeMap::new() };
+                (told, Some(Running { _slot: slot, release }))
+            }
+            Err(error) => (Told::refuse(format!("failed to take a place for helm: {error}")), None),
+        }
+    }
+
+    /// A helm has ended that was permitted to run.
+    pub(super) fn ended(&self, running: Running) {
+        if let Some(id) = running.release {
+            self.setting.cluster.forget_release(&id.namespace, &id.name);
+            // It may have brought or removed kinds.
+            self.setting.cluster.forget_apis();
+        }
+    }
+
+    /// The same answer for the same question, all along: helmfile asks a dozen times per release.
+    async fn version(&self, asked: &Asked) -> Told {
+        let mut versions = self.versions.lock().await;
+        if let Some(told) = versions.get(&asked.args) {
+            return told.clone();
+        }
+        let told = self.ask_version(asked).await;
+        if matches!(told, Told::Done { exit: 0, .. }) {
+            versions.insert(asked.args.clone(), told.clone());
+        }
+        told
+    }
+
+    async fn ask_version(&self, asked: &Asked) -> Told {
+        let helm = self.helm(asked);
+        let args = asked.args.iter().map(OsString::from);
+        let command = process::Command::new(&helm.program, &helm.folder).args(args).envs(helm.env);
+        match command.run(&helm.guard, self.setting.stop, &mut |_| {}).await {
+            Ok(finished) => Told::Done {
+                exit: match finished.status {
+                    process::Status::Exited(code) => code,
+                    process::Status::Signaled(number) => 128_u8.wrapping_add(number),
+                },
+                stdout: String::from_utf8_lossy(&finished.stdout).into_owned(),
+                stderr: finished.stderr,
+            },
+            Err(error) => Told::refuse(format!("helm {error}")),
+        }
+    }
+}

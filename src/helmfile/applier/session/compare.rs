@@ -1,0 +1,124 @@
+//! `helm diff upgrade`, answered here.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use serde_json::json;
+
+use super::answer::Session;
+use crate::{
+    digest,
+    helmfile::{
+        helm::{
+            chart,
+            flags::{self, Asked as Parsed, UpgradeArgs},
+            front::{Asked, Told},
+            plugin::{self, State},
+            render::Helm,
+        },
+        ledger::ReleaseId,
+    },
+};
+
+/// Counts up when a digest of other inputs could have the same value.
+const FORMAT: u32 = 1;
+
+impl Session<'_> {
+    /// Answers as the plugin would.
+    pub(super) async fn compare(&self, asked: &Asked, args: &[String]) -> Told {
+        let words: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let helm = self.helm(asked);
+        let parsed = match flags::parse(&words, &helm.env) {
+            Ok(Parsed::Upgrade(parsed)) => parsed,
+            Ok(Parsed::Help(text)) => return Told::print(text),
+            Err(error) => return Told::refuse(error),
+        };
+        match self.differs(&parsed, &helm).await {
+            Ok(Answer { changed, text }) => Told::Done {
+                exit: if changed && parsed.detailed_exitcode { 2 } else { 0 },
+                stdout: text,
+                stderr: String::new(),
+            },
+            Err(error) => Told::refuse(error),
+        }
+    }
+
+    async fn differs(&self, args: &UpgradeArgs, helm: &Helm) -> Result<Answer, String> {
+        if args.kube_context.as_deref().is_some_and(|context| !context.is_empty())
+            || args.kubeconfig.is_some()
+        {
+            return Err(format!(
+                "release `{}` names a cluster of its own (kubeContext or kubeconfig); a Helmfile delivers to one cluster, \
+                 which its own kubeConfig names",
+                args.release
+            ));
+        }
+        let id = self.id(args.namespace.as_deref(), &args.release);
+        let cluster = self.setting.cluster;
+        let state = State::read(cluster, &id.namespace, &id.name).await.map_err(text)?;
+        if let Some(newest) = &state.newest {
+            self.refuse_claimed(&id, newest).await.map_err(|objection| objection.message)?;
+        }
+        let digest = self.digest(args, &id, &state, helm).await;
+        let known = digest.as_ref().is_some_and(|digest| self.renders().knows(&id, digest));
+        let answer = if known {
+            Answer { changed: false, text: String::new() }
+        } else {
+            let _slot = self.setting.slots.take().await.map_err(text)?;
+            let found = plugin::compare(args, &id.namespace, &state, helm, cluster, self.setting.stop).await;
+            let found = found.map_err(text)?;
+            self.renders().note(&id, digest.filter(|_| !found.changed));
+            Answer { changed: found.changed, text: found.text }
+        };
+        let mut heard = self.heard();
+        let seen = heard.release(&id);
+        seen.chart.clone_from(&args.chart);
+        seen.differs = Some(answer.changed);
+        seen.deployed = state.deployed;
+        Ok(answer)
+    }
+
+    /// A digest of everything that decides whether the release differs; `None` when that is not all in sight.
+    async fn digest(&self, args: &UpgradeArgs, id: &ReleaseId, state: &State, helm: &Helm) -> Option<String> {
+        let (deployed, newest) = (state.deployed.as_ref()?, state.newest.as_ref()?);
+        if args.three_way
+            || args.has_post_renderer()
+            || deployed.uid.is_empty()
+            || deployed.revision != newest.revision
+        {
+            return None;
+        }
+        let mut files = plugin::files(args, &helm.folder)?.into_iter();
+        let (path, values): (PathBuf, Vec<PathBuf>) = (files.next()?, files.collect());
+        let inline: Vec<String> =
+            args.values.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+        let looked =
+            tokio::task::spawn_blocking(move || chart::look(&path, &values, &inline)).await.ok()??;
+        looked.pure.ok()?;
+        let inputs =
+            plugin::render_inputs(args, &id.namespace, state, helm, self.setting.cluster).await.ok()?;
+        if inputs.iter().any(|input| input == "--dry-run=server") {
+            return None;
+        }
+        Some(digest::of_json(&json!({
+            "format": FORMAT, "program": env!("CARGO_PKG_VERSION"), "chart": looked.digest, "inputs": inputs,
+            "no-hooks": args.no_hooks, "tests": args.tests, "deployed": [deployed.uid, deployed.revision],
+            "helm": self.setting.helm,
+        })))
+    }
+}
+
+struct Answer {
+    changed: bool,
+    text: String,
+}
+
+/// An error with its causes in one line.
+fn text(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

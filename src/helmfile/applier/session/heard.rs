@@ -1,0 +1,59 @@
+//! What became of each release in a run. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::helmfile::{helm::release::ReleaseMeta, ledger::ReleaseId};
+
+/// What a run has said about one release.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The chart as helmfile names it, or where it has put it.
+    pub chart: String,
+    /// Whether an upgrade would change anything; `None` when nobody asked.
+    pub differs: Option<bool>,
+    /// The deployed revision at that time.
+    pub deployed: Option<ReleaseMeta>,
+    /// helm was permitted to install or upgrade it.
+    pub upgraded: bool,
+    /// helm was permitted to uninstall it.
+    pub uninstalled: bool,
+}
+
+/// Why a release may not be touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Objection {
+    /// The reason for a condition.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Whether only another spec can help.
+    pub permanent: bool,
+}
+
+/// All that was heard in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// By release.
+    pub releases: BTreeMap<ReleaseId, Seen>,
+    /// The first reason why a release could not be touched. helmfile only knows that helm failed.
+    pub objection: Option<Objection>,
+    /// Releases that were left alone since they are not proven to be ours.
+    pub left: Vec<ReleaseId>,
+}
+
+impl Heard {
+    /// What is known of a release; it is known from now on.
+    pub(crate) fn release(&mut self, id: &ReleaseId) -> &mut Seen {
+        self.releases.entry(id.clone()).or_default()
+    }
+
+    /// The releases that helm was permitted to change.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &ReleaseId> {
+        self.releases.iter().filter(|(_, seen)| seen.upgraded || seen.uninstalled).map(|(id, _)| id)
+    }
+
+    /// Notes an objection; the first one is told.
+    pub(crate) fn object(&mut self, objection: &Objection) {
+        self.objection.get_or_insert_with(|| objection.clone());
+    }
+}

@@ -1,0 +1,23 @@
+//! The applier's side of the helm front: for one run of helmfile it hears of every call of helm, and answers.
+//!
+//! - `serve`: the socket; `answer`: what each call gets;
+//! - `compare`: `helm diff upgrade`, here, with one look at the cluster for all releases; `renders` remembers what needs no
+//!   rendering;
+//! - `gate`: whether a release may be touched, and the record of that before it is;
+//! - `find`: `helm list` of one release;
+//! - `slots`: how many helm processes run at once on this machine;
+//! - `heard`: what became of each release.
+
+mod answer;
+mod compare;
+mod find;
+mod gate;
+mod heard;
+mod renders;
+mod serve;
+mod slots;
+
+pub(crate) use answer::{Mode, Session, Setting};
+pub(crate) use heard::{Heard, Objection, Seen};
+pub(crate) use renders::Renders;
+pub(crate) use slots::Slots;

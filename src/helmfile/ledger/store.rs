@@ -1,0 +1,276 @@
+//! Where the record of a Helmfile is kept.
+
+use std::{fs, io, path::PathBuf};
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::record::Record;
+use crate::cluster::{describe, in_time};
+
+/// What our objects beside a Helmfile are labelled with.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "helmfile-operator");
+/// Who writes them.
+pub(super) const MANAGER: &str = "helmfile-operator";
+const KEY: &str = "record.json";
+
+/// Where a record is kept.
+#[derive(Clone)]
+pub enum Ledger {
+    /// In a ConfigMap.
+    ConfigMap(Place),
+    /// In a folder of this machine, which is made when it is needed.
+    Folder(PathBuf),
+    /// Nowhere: what a run does is forgotten at its end.
+    Nowhere,
+}
+
+/// A ConfigMap or Secret.
+#[derive(Clone)]
+pub struct Place {
+    /// Reaches it.
+    pub client: Client,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Whose end is its end; nobody's when it must outlive the object (RULES 17).
+    pub owner: Option<OwnerReference>,
+}
+
+/// Why a record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The API server refused.
+    #[error("failed to {action} {kind} `{namespace}/{name}`: {}", describe(.source))]
+    Api {
+        /// What was tried.
+        action: &'static str,
+        /// `ConfigMap`, `Secret` or `Lease`.
+        kind: &'static str,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// Somebody else has an object of that name.
+    #[error(
+        "{kind} `{namespace}/{name}` exists and is not the applier's; remove it, or label it `{}={}` if it may be \
+         overwritten", MANAGED_BY.0, MANAGED_BY.1
+    )]
+    Foreign {
+        /// `ConfigMap` or `Secret`.
+        kind: &'static str,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// It is not what we have written.
+    #[error(
+        "the record in {place} can't be read ({why}); if nothing else helps, remove it: its releases count as adopted then"
+    )]
+    Malformed {
+        /// Where.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file.
+    #[error("failed to {action} `{}`: {source}", .path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl LedgerError {
+    /// Whether a right is missing.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 403))
+    }
+}
+
+impl Place {
+    /// An error about this place.
+    pub(super) fn failed(
+        &self,
+        action: &'static str,
+        kind: &'static str,
+    ) -> impl Fn(kube::Error) -> LedgerError {
+        let (namespace, name) = (self.namespace.clone(), self.name.clone());
+        move |source| LedgerError::Api {
+            action,
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn metadata(&self) -> Value {
+        let mut metadata =
+            json!({"name": self.name, "namespace": self.namespace, "labels": {MANAGED_BY.0: MANAGED_BY.1}});
+        if let Some(owner) = &self.owner {
+            metadata["ownerReferences"] = json!([owner]);
+        }
+        metadata
+    }
+
+    pub(super) fn refuse_foreign(
+        &self,
+        kind: &'static str,
+        object: &impl kube::Resource,
+    ) -> Result<(), LedgerError> {
+        let labels = object.meta().labels.as_ref();
+        if labels.and_then(|labels| labels.get(MANAGED_BY.0)).is_some_and(|who| who == MANAGED_BY.1) {
+            return Ok(());
+        }
+        Err(LedgerError::Foreign { kind, namespace: self.namespace.clone(), name: self.name.clone() })
+    }
+
+    /// One text of a ConfigMap of ours; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not ours.
+    pub async fn read_text(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = in_time(api.get_opt(&self.name)).await.map_err(self.failed("read", "ConfigMap"))?;
+        let Some(found) = found else { return Ok(None) };
+        self.refuse_foreign("ConfigMap", &found)?;
+        Ok(found.data.and_then(|mut data| data.remove(key)))
+    }
+
+    /// Makes the ConfigMap hold this text and nothing else.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub async fn write_text(&self, key: &str, text: &str) -> Result<(), LedgerError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(), "data": {key: text}});
+        let params = PatchParams::apply(MANAGER).force();
+        let written = in_time(api.patch(&self.name, &params, &Patch::Apply(&object))).await;
+        written.map(drop).map_err(self.failed("write", "ConfigMap"))
+    }
+
+    /// Removes the ConfigMap, if it is there.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub async fn remove(&self) -> Result<(), LedgerError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        gone(in_time(api.delete(&self.name, &DeleteParams::default())).await)
+            .map_err(self.failed("remove", "ConfigMap"))
+    }
+}
+
+/// Gone already is fine.
+pub(super) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
+    match removed {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+impl Ledger {
+    /// The record, or an empty one, for the Helmfile with this UID.
+    ///
+    /// # Errors
+    /// When there is one that can't be read.
+    pub async fn load(&self, uid: &str) -> Result<Record, LedgerError> {
+        let text = match self {
+            Self::ConfigMap(place) => place.read_text(KEY).await?,
+            Self::Folder(folder) => match fs::read_to_string(folder.join(KEY)) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(source) => {
+                    return Err(LedgerError::File { action: "read", path: folder.join(KEY), source });
+                }
+            },
+            Self::Nowhere => None,
+        };
+        let Some(text) = text else { return Ok(Record::new(uid)) };
+        let record: Record = serde_json::from_str(&text)
+            .map_err(|error| LedgerError::Malformed { place: self.to_string(), why: error.to_string() })?;
+        Ok(record.of(uid))
+    }
+
+    /// Keeps the record.
+    ///
+    /// # Errors
+    /// When it can't be written; the one before is still there then.
+    pub async fn save(&self, record: &Record) -> Result<(), LedgerError> {
+        let text = serde_json::to_string(record).unwrap_or_default();
+        match self {
+            Self::ConfigMap(place) => place.write_text(KEY, &text).await,
+            Self::Folder(folder) => {
+                let failed = |source| LedgerError::File { action: "write", path: folder.join(KEY), source };
+                fs::create_dir_all(folder).map_err(failed)?;
+                let fresh = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+                fs::write(fresh.path(), text).map_err(failed)?;
+                fresh.persist(folder.join(KEY)).map(drop).map_err(|error| failed(error.error))
+            }
+            Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Removes the record.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub async fn remove(&self) -> Result<(), LedgerError> {
+        match self {
+            Self::ConfigMap(place) => place.remove().await,
+            Self::Folder(folder) => match fs::remove_file(folder.join(KEY)) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    Err(LedgerError::File { action: "remove", path: folder.join(KEY), source })
+                }
+                _ => Ok(()),
+            },
+            Self::Nowhere => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ConfigMap(place) => write!(f, "ConfigMap `{}/{}`", place.namespace, place.name),
+            Self::Folder(folder) => write!(f, "`{}`", folder.join(KEY).display()),
+            Self::Nowhere => f.write_str("memory"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::helmfile::ledger::ReleaseId;
+
+    #[tokio::test]
+    async fn a_folder_keeps_a_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::Folder(folder.path().join("deep/er"));
+        assert_eq!(ledger.load("u").await.unwrap(), Record::new("u"));
+        let mut record = Record::new("u");
+        record.own(&ReleaseId::new("a", "b"), false);
+        ledger.save(&record).await.unwrap();
+        assert_eq!(ledger.load("u").await.unwrap(), record);
+        assert_eq!(ledger.load("other").await.unwrap(), Record::new("other"));
+        fs::write(folder.path().join("deep/er/record.json"), "{").unwrap();
+        assert!(ledger.load("u").await.unwrap_err().to_string().contains("record.json` can't be read"));
+        ledger.remove().await.unwrap();
+        ledger.remove().await.unwrap();
+        assert_eq!(ledger.load("u").await.unwrap(), Record::new("u"));
+    }
+}
