@@ -24,6 +24,10 @@ pub struct HelmfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempted_revision: Option<String>,
 
+    /// Keyed digest of all inputs that were tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempted_inputs: Option<String>,
+
     /// When it was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -33,7 +37,7 @@ pub struct HelmfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied_revision: Option<String>,
 
-    /// Digest of all inputs (spec and revision) that the cluster has. Absent while a delivery of other inputs runs and
+    /// Keyed digest of all inputs (spec, values, revision) that the cluster has. Absent while a delivery of other inputs runs and
     /// after one that failed: nobody knows then what the cluster has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied_inputs: Option<String>,
@@ -194,6 +198,7 @@ impl Default for HelmfileStatus {
             observed_generation: never(),
             conditions: Vec::new(),
             last_attempted_revision: None,
+            last_attempted_inputs: None,
             last_attempt_time: None,
             last_applied_revision: None,
             last_applied_inputs: None,

@@ -1,4 +1,4 @@
-//! Whether a pass has anything to do: a pure function of what is asked for and what the status remembers.
+//! Whether a pass has anything to do: a pure function of what is asked for and what is remembered.
 
 use std::{fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock,
-    helmfile::api::{HelmfileStatus, get, is_true, names},
+    helmfile::api::{HelmfileStatus, Retry, get, is_true, names},
 };
 
 /// What the decision rests on.
@@ -22,10 +22,29 @@ pub(crate) struct Facts<'a> {
     pub inputs: &'a str,
     /// How often the source is asked.
     pub interval: Duration,
-    /// How often helmfile runs though nothing changed.
+    /// How often helmfile runs for what is outside of its inputs, and the objects are looked at.
     pub refresh: Duration,
+    /// How failures are tried again.
+    pub retry: Retry,
+    /// Whether health counts.
+    pub wait: bool,
+    /// When the objects were last looked at; `None` when nobody remembers.
+    pub last_look: Option<Timestamp>,
+    /// What people ask for by annotations, and has not been done yet.
+    pub wish: Wish,
     /// The time.
     pub now: Timestamp,
+}
+
+/// What people ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// A pass at once.
+    pub pass: bool,
+    /// A full run of helmfile.
+    pub force: bool,
+    /// Releases that wait to be uninstalled may go.
+    pub prune: bool,
 }
 
 /// What to do.
@@ -38,6 +57,8 @@ pub(crate) enum Decision {
         /// Why there is nothing to do.
         why: Idle,
     },
+    /// Look how the objects are.
+    Look,
     /// Run helmfile.
     Apply(Cause),
 }
@@ -45,7 +66,7 @@ pub(crate) enum Decision {
 /// Why nothing is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idle {
-    /// The cluster has these inputs, and helmfile looked not long ago.
+    /// The cluster has these inputs, and we looked not long ago.
     UpToDate,
     /// These inputs have just failed.
     BackingOff,
@@ -60,11 +81,17 @@ pub(crate) enum Cause {
     NewRevision,
     /// The spec has changed.
     NewSpec,
+    /// A ConfigMap or Secret has changed that the spec names, or a file of values from elsewhere.
+    NewInputs,
     /// The last pass failed.
     Retry,
     /// The last pass did not come to its end.
     Interrupted,
-    /// Nothing has changed that we can see, and `refreshInterval` is over.
+    /// Somebody wants it.
+    Forced,
+    /// Somebody has said yes to what was held back.
+    Approved,
+    /// Nothing has changed that we can see, there are inputs that we can't see, and `refreshInterval` is over.
     Refresh,
 }
 
@@ -74,8 +101,11 @@ impl fmt::Display for Cause {
             Self::First => "first delivery",
             Self::NewRevision => "the source has a new revision",
             Self::NewSpec => "the spec has changed",
+            Self::NewInputs => "values or variables have changed",
             Self::Retry => "the last delivery failed",
             Self::Interrupted => "the last delivery was interrupted",
+            Self::Forced => "somebody has asked for it",
+            Self::Approved => "somebody has approved what was held back",
             Self::Refresh => "the refresh interval is over",
         })
     }
@@ -86,27 +116,47 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
     let status = facts.status;
     let poll = later(facts.now, facts.interval.max(Duration::from_secs(1)));
     if status.last_applied_inputs.as_deref() == Some(facts.inputs) {
-        let due = status.last_full_render.map(|last| later(last, facts.refresh));
-        return match due {
-            // A render from the future is a clock that was wrong: look again.
-            Some(due) if facts.now < due && status.last_full_render <= Some(facts.now) => {
-                Decision::Wait { until: poll.min(due), why: Idle::UpToDate }
-            }
-            _ => Decision::Apply(Cause::Refresh),
-        };
+        return settled(facts, poll);
     }
     let cause = cause(facts);
     if cause == Cause::Retry
+        && !facts.wish.pass
         && let Some(last) = status.last_attempt_time
-        && clock::since(facts.now, last) < backoff(status.failures)
+        && let pause = facts.retry.pause(status.failures)
+        && clock::since(facts.now, last) < pause
         && last <= facts.now
     {
-        return Decision::Wait {
-            until: poll.min(later(last, backoff(status.failures))),
-            why: Idle::BackingOff,
-        };
+        return Decision::Wait { until: poll.min(later(last, pause)), why: Idle::BackingOff };
     }
     Decision::Apply(cause)
+}
+
+/// What there is to do when the cluster has these inputs.
+fn settled(facts: &Facts<'_>, poll: Timestamp) -> Decision {
+    let status = facts.status;
+    if facts.wish.force {
+        return Decision::Apply(Cause::Forced);
+    }
+    if facts.wish.prune {
+        return Decision::Apply(Cause::Approved);
+    }
+    // A moment in the future is a clock that was wrong: it counts as long ago.
+    let due = |last: Option<Timestamp>| last.filter(|last| *last <= facts.now).map(|last| later(last, facts.refresh));
+    let mut until = poll;
+    if status.refresh_reason.is_some() {
+        match due(status.last_full_render) {
+            Some(due) if facts.now < due => until = until.min(due),
+            _ => return Decision::Apply(Cause::Refresh),
+        }
+    }
+    if facts.wait {
+        let worth = facts.wish.pass || status.unhealthy_since.is_some();
+        match due(facts.last_look) {
+            Some(due) if facts.now < due && !worth => until = until.min(due),
+            _ => return Decision::Look,
+        }
+    }
+    Decision::Wait { until, why: Idle::UpToDate }
 }
 
 /// Why the cluster does not have these inputs.
@@ -118,6 +168,9 @@ fn cause(facts: &Facts<'_>) -> Cause {
         None => Cause::First,
         Some(attempted) if attempted != facts.revision => Cause::NewRevision,
         Some(_) if begun.unwrap_or(status.observed_generation) != facts.generation => Cause::NewSpec,
+        Some(_) if status.last_attempted_inputs.as_deref().is_some_and(|tried| tried != facts.inputs) => {
+            Cause::NewInputs
+        }
         Some(_) if status.failures > 0 && !is_reconciling(status) => Cause::Retry,
         Some(_) => Cause::Interrupted,
     }
@@ -128,11 +181,9 @@ fn is_reconciling(status: &HelmfileStatus) -> bool {
     is_true(&status.conditions, names::RECONCILING)
 }
 
-/// How long to wait after this many failures in a row: 5 s, doubled each time, at most 5 minutes.
-pub(crate) fn backoff(failures: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_mins(5);
-    let doublings = failures.saturating_sub(1).min(8);
-    Duration::from_secs(5 << doublings).min(LONGEST)
+/// How soon to look again at objects that are not healthy yet: often at first, then less often.
+pub(crate) fn look_again(unhealthy_for: Duration) -> Duration {
+    (unhealthy_for / 4).clamp(Duration::from_secs(1), Duration::from_secs(15))
 }
 
 fn later(moment: Timestamp, by: Duration) -> Timestamp {
@@ -156,6 +207,8 @@ mod tests {
         HelmfileStatus {
             observed_generation: 1,
             last_attempted_revision: Some("r1".into()),
+            last_attempted_inputs: Some("i1".into()),
+            refresh_reason: Some("values from `ref+vault`".into()),
             last_attempt_time: Some(at(NOW - 30)),
             last_applied_revision: Some("r1".into()),
             last_applied_inputs: Some("i1".into()),
@@ -176,6 +229,10 @@ mod tests {
             inputs: "i1",
             interval: Duration::from_mins(1),
             refresh: Duration::from_mins(10),
+            retry: Retry::default(),
+            wait: false,
+            last_look: None,
+            wish: Wish::default(),
             now: at(NOW),
         }
     }
@@ -197,12 +254,16 @@ mod tests {
     fn every_change_runs_helmfile_and_says_why() {
         let run = |facts: Facts<'_>| match decide(&facts) {
             Decision::Apply(cause) => Some(cause),
-            Decision::Wait { .. } => None,
+            Decision::Wait { .. } | Decision::Look => None,
         };
         let old = delivered();
         assert_eq!(run(facts(&HelmfileStatus::default())), Some(Cause::First));
         assert_eq!(run(Facts { revision: "r2", inputs: "i2", ..facts(&old) }), Some(Cause::NewRevision));
         assert_eq!(run(Facts { generation: 2, inputs: "i2", ..facts(&old) }), Some(Cause::NewSpec));
+        assert_eq!(run(Facts { inputs: "i2", ..facts(&old) }), Some(Cause::NewInputs));
+        assert_eq!(run(Facts { wish: Wish { force: true, ..Wish::default() }, ..facts(&old) }), Some(Cause::Forced));
+        assert_eq!(run(Facts { wish: Wish { prune: true, ..Wish::default() }, ..facts(&old) }), Some(Cause::Approved));
+        assert_eq!(run(Facts { wish: Wish { pass: true, ..Wish::default() }, ..facts(&old) }), None);
         assert_eq!(run(Facts { now: at(NOW + 570), ..facts(&old) }), Some(Cause::Refresh));
         assert_eq!(run(Facts { refresh: Duration::ZERO, ..facts(&old) }), Some(Cause::Refresh));
         let interrupted = HelmfileStatus { last_applied_inputs: None, ..delivered() };
@@ -248,10 +309,34 @@ mod tests {
     }
 
     #[test]
-    fn backoff_doubles_up_to_five_minutes() {
-        let seconds: Vec<_> = (0..9).map(|failures| backoff(failures).as_secs()).collect();
-        assert_eq!(seconds, [5, 5, 10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(backoff(u32::MAX).as_secs(), 300);
+    fn nothing_runs_for_ever_when_all_inputs_are_in_sight() {
+        let fixed = HelmfileStatus { refresh_reason: None, ..delivered() };
+        let year = Facts { now: at(NOW + 365 * 86_400), ..facts(&fixed) };
+        assert!(matches!(decide(&year), Decision::Wait { why: Idle::UpToDate, .. }));
+    }
+
+    #[test]
+    fn objects_are_looked_at_now_and_then_and_while_they_are_ill() {
+        let fixed = HelmfileStatus { refresh_reason: None, ..delivered() };
+        let looked = |ago: i64| Facts { wait: true, last_look: Some(at(NOW - ago)), ..facts(&fixed) };
+        assert_eq!(decide(&looked(590)), Decision::Wait { until: at(NOW + 10), why: Idle::UpToDate });
+        assert_eq!(decide(&looked(600)), Decision::Look);
+        assert_eq!(decide(&looked(-5)), Decision::Look);
+        assert_eq!(decide(&Facts { last_look: None, ..looked(0) }), Decision::Look);
+        assert_eq!(decide(&Facts { wish: Wish { pass: true, ..Wish::default() }, ..looked(1) }), Decision::Look);
+        let ill = HelmfileStatus { unhealthy_since: Some(at(NOW - 3)), ..fixed.clone() };
+        assert_eq!(decide(&Facts { status: &ill, ..looked(1) }), Decision::Look);
+        assert_eq!(decide(&Facts { wait: false, ..looked(900) }), Decision::Wait { until: at(NOW + 60), why: Idle::UpToDate });
+        let pauses: Vec<_> = [0, 3, 8, 40, 600].map(|ill| look_again(Duration::from_secs(ill)).as_secs()).into();
+        assert_eq!(pauses, [1, 1, 2, 10, 15]);
+    }
+
+    #[test]
+    fn whoever_asks_need_not_wait_for_the_next_try() {
+        let asked = Facts { wish: Wish { pass: true, ..Wish::default() }, ..facts(&failed(9)) };
+        assert_eq!(decide(&Facts { status: &failed(9), ..asked }), Decision::Apply(Cause::Retry));
+        let fixed = Facts { inputs: "i2", ..facts(&failed(9)) };
+        assert_eq!(decide(&Facts { status: &failed(9), ..fixed }), Decision::Apply(Cause::NewInputs));
     }
 
     proptest! {
