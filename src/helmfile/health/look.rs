@@ -40,7 +40,8 @@ type Kinds = HashMap<Gvk, Result<Arc<Served>, DiscoveryError>>;
 pub async fn look(discovery: &Discovery, objects: &[ObjectRef]) -> Report {
     let asked: Vec<&ObjectRef> = objects.iter().filter(|object| !is_always_current(&object.gvk)).collect();
     let kinds = kinds(discovery, &asked).await;
-    let reads = asked.iter().map(|object| read(discovery, &kinds, object));
+    // A list rather than the closure, of which the compiler can't tell that it may move between threads.
+    let reads: Vec<_> = asked.iter().map(|object| read(discovery, &kinds, object)).collect();
     let mut seen: Vec<Seen> = futures::stream::iter(reads).buffered(AT_ONCE).collect().await;
     explain(discovery.client(), &mut seen).await;
     report(seen)
@@ -49,7 +50,8 @@ pub async fn look(discovery: &Discovery, objects: &[ObjectRef]) -> Report {
 /// Finds all kinds, each once.
 async fn kinds(discovery: &Discovery, objects: &[&ObjectRef]) -> Kinds {
     let all: BTreeSet<&Gvk> = objects.iter().map(|object| &object.gvk).collect();
-    let finds = all.into_iter().map(async |gvk| (gvk.clone(), discovery.resolve(gvk).await));
+    let find = |gvk| async move { (Gvk::clone(gvk), discovery.resolve(gvk).await) };
+    let finds: Vec<_> = all.into_iter().map(find).collect();
     futures::stream::iter(finds).buffered(AT_ONCE).collect().await
 }
 
@@ -151,6 +153,8 @@ fn report(seen: Vec<Seen>) -> Report {
 mod tests {
     use std::net::TcpListener;
 
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn object(group: &str, kind: &str, name: &str) -> ObjectRef {
@@ -175,7 +179,8 @@ mod tests {
         let discovery = Discovery::new(Client::try_from(config).unwrap());
         let objects =
             [object("", "Service", "a"), object("", "ConfigMap", "b"), object("apps", "Deployment", "c")];
-        let report = look(&discovery, &objects).await;
+        // Boxed, which only a future can be that may move between threads.
+        let report = look(&discovery, &objects).boxed().await;
         let waiting: Vec<_> = report.waiting.iter().map(|finding| finding.object.name.as_str()).collect();
         assert_eq!((waiting.as_slice(), report.looked), (["a", "c"].as_slice(), 2));
         let said = report.sentence().unwrap();

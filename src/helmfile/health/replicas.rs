@@ -1,4 +1,4 @@
-//! How kinds are that count pods: Deployment, StatefulSet, DaemonSet, ReplicaSet.
+//! How kinds are that count pods: `Deployment`, `StatefulSet`, `DaemonSet`, `ReplicaSet`.
 
 use serde_json::Value;
 
@@ -50,16 +50,15 @@ pub(super) fn stateful_set(object: &Value) -> Health {
         fewer(status(object, "readyReplicas"), wanted, "ready"),
         more(there, wanted),
     ];
-    let rolled_out = match partition {
-        Some(partition) => [fewer(status(object, "updatedReplicas"), wanted - partition, "updated"), None],
-        None => {
-            let revision = |which: &str| text(object, &format!("/status/{which}Revision"));
-            let differs = revision("current") != revision("update");
-            [
-                fewer(status(object, "currentReplicas"), wanted, "current"),
-                differs.then(|| "its rollout is not complete".to_owned()),
-            ]
-        }
+    let rolled_out = if let Some(partition) = partition {
+        [fewer(status(object, "updatedReplicas"), wanted - partition, "updated"), None]
+    } else {
+        let revision = |which: &str| text(object, &format!("/status/{which}Revision"));
+        let differs = revision("current") != revision("update");
+        [
+            fewer(status(object, "currentReplicas"), wanted, "current"),
+            differs.then(|| "its rollout is not complete".to_owned()),
+        ]
     };
     first(counted.into_iter().chain(rolled_out))
 }

@@ -24,19 +24,18 @@ impl Finding {
     pub(super) fn new(object: ObjectRef, what: String) -> Self {
         Self { object, what, cause: None, log: None }
     }
+
+    /// Writes it with `link` between its name and what it says, and the cause in brackets.
+    fn tell(&self, f: &mut impl fmt::Write, link: &str) -> fmt::Result {
+        write!(f, "{} `{}`{link}{}", self.object.gvk.kind, self.object.key(), self.what)?;
+        self.cause.iter().try_for_each(|cause| write!(f, " ({cause})"))
+    }
 }
 
 /// ``Deployment `ns/web`: 1 of 3 replicas are ready``, with the cause in brackets behind it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tell(f, ": ")
-    }
-}
-
-impl Finding {
-    fn tell(&self, f: &mut impl fmt::Write, link: &str) -> fmt::Result {
-        write!(f, "{} `{}`{link}{}", self.object.gvk.kind, self.object.key(), self.what)?;
-        self.cause.iter().try_for_each(|cause| write!(f, " ({cause})"))
     }
 }
 

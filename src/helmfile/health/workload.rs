@@ -105,12 +105,11 @@ fn of_pod(pod: &Value) -> Vec<(Rank, Trouble)> {
         let list = pod.pointer("/status").and_then(|status| status.get(field)?.as_array());
         list.into_iter().flatten().filter_map(move |status| of_container(pod, noun, status))
     });
-    let mut all: Vec<_> = unschedulable(pod).into_iter().chain(containers).collect();
+    let all = unschedulable(pod).into_iter().chain(containers);
     if is_over {
-        all.iter_mut().for_each(|(rank, _)| *rank = Rank::Over);
-        all.splice(..0, over(pod));
+        return over(pod).into_iter().chain(all.map(|(_, trouble)| (Rank::Over, trouble))).collect();
     }
-    all
+    all.collect()
 }
 
 fn unschedulable(pod: &Value) -> Option<(Rank, Trouble)> {

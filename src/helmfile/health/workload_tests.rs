@@ -30,7 +30,7 @@ fn ended(code: i64, reason: &str) -> Value {
     json!({"state": {"terminated": {"exitCode": code, "reason": reason}}})
 }
 
-fn running(ready: bool, last: Value) -> Value {
+fn running(ready: bool, last: &Value) -> Value {
     json!({"ready": ready, "restartCount": 2, "state": {"running": {}}, "lastState": last})
 }
 
@@ -45,9 +45,9 @@ fn each_trouble_has_its_words() {
         (ended(3, "Error"), Some("ended: exit 3"), Some(false)),
         (ended(137, "OOMKilled"), Some("ended: OOMKilled"), Some(false)),
         (ended(0, "Completed"), None, None),
-        (running(false, exit(2)), Some("was restarted 2 times: exit 2"), Some(true)),
-        (running(true, exit(2)), None, None),
-        (running(false, json!({})), None, None),
+        (running(false, &exit(2)), Some("was restarted 2 times: exit 2"), Some(true)),
+        (running(true, &exit(2)), None, None),
+        (running(false, &json!({})), None, None),
         (
             waiting("ImagePullBackOff", "Back-off pulling image \"x\": not\nfound"),
             Some("is in ImagePullBackOff: Back-off pulling image \"x\": not found"),
@@ -113,7 +113,7 @@ fn the_worst_comes_first_then_the_first_name() {
         unschedulable,
         with_container("c", waiting("ImagePullBackOff", "")),
         with_container("d", waiting("CreateContainerConfigError", "")),
-        with_container("e", running(false, json!({"terminated": {"exitCode": 1}}))),
+        with_container("e", running(false, &json!({"terminated": {"exitCode": 1}}))),
         with_container("g", crash_loop(1, "Error")),
         with_container("f", crash_loop(1, "Error")),
     ];
