@@ -2,12 +2,13 @@
 //!
 //! It knows of the engine only [`contract`](crate::contract), the language that every handler speaks. Inside the wing
 //! [`applier`] walks one pass; it uses [`fetch`] (sources), [`helm`] (releases, and the plugin that compares them with
-//! [`diff`]) and [`api`] (the `Helmfile` kind).
+//! [`diff`]), [`health`] (whether what was delivered works) and [`api`] (the `Helmfile` kind).
 
 pub mod api;
 pub mod applier;
 pub mod diff;
 pub mod fetch;
 pub mod gotmpl;
+pub mod health;
 pub mod helm;
 pub mod ledger;

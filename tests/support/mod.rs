@@ -13,6 +13,7 @@ pub mod git_ssh;
 pub mod helmfiles;
 pub mod http;
 pub mod kubectl;
+pub mod kubelet;
 pub mod operator;
 pub mod processes;
 pub mod scene;
