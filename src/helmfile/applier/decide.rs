@@ -141,7 +141,9 @@ fn settled(facts: &Facts<'_>, poll: Timestamp) -> Decision {
         return Decision::Apply(Cause::Approved);
     }
     // A moment in the future is a clock that was wrong: it counts as long ago.
-    let due = |last: Option<Timestamp>| last.filter(|last| *last <= facts.now).map(|last| later(last, facts.refresh));
+    let due = |last: Option<Timestamp>| {
+        last.filter(|last| *last <= facts.now).map(|last| later(last, facts.refresh))
+    };
     let mut until = poll;
     if status.refresh_reason.is_some() {
         match due(status.last_full_render) {
@@ -261,8 +263,14 @@ mod tests {
         assert_eq!(run(Facts { revision: "r2", inputs: "i2", ..facts(&old) }), Some(Cause::NewRevision));
         assert_eq!(run(Facts { generation: 2, inputs: "i2", ..facts(&old) }), Some(Cause::NewSpec));
         assert_eq!(run(Facts { inputs: "i2", ..facts(&old) }), Some(Cause::NewInputs));
-        assert_eq!(run(Facts { wish: Wish { force: true, ..Wish::default() }, ..facts(&old) }), Some(Cause::Forced));
-        assert_eq!(run(Facts { wish: Wish { prune: true, ..Wish::default() }, ..facts(&old) }), Some(Cause::Approved));
+        assert_eq!(
+            run(Facts { wish: Wish { force: true, ..Wish::default() }, ..facts(&old) }),
+            Some(Cause::Forced)
+        );
+        assert_eq!(
+            run(Facts { wish: Wish { prune: true, ..Wish::default() }, ..facts(&old) }),
+            Some(Cause::Approved)
+        );
         assert_eq!(run(Facts { wish: Wish { pass: true, ..Wish::default() }, ..facts(&old) }), None);
         assert_eq!(run(Facts { now: at(NOW + 570), ..facts(&old) }), Some(Cause::Refresh));
         assert_eq!(run(Facts { refresh: Duration::ZERO, ..facts(&old) }), Some(Cause::Refresh));
@@ -323,11 +331,18 @@ mod tests {
         assert_eq!(decide(&looked(600)), Decision::Look);
         assert_eq!(decide(&looked(-5)), Decision::Look);
         assert_eq!(decide(&Facts { last_look: None, ..looked(0) }), Decision::Look);
-        assert_eq!(decide(&Facts { wish: Wish { pass: true, ..Wish::default() }, ..looked(1) }), Decision::Look);
+        assert_eq!(
+            decide(&Facts { wish: Wish { pass: true, ..Wish::default() }, ..looked(1) }),
+            Decision::Look
+        );
         let ill = HelmfileStatus { unhealthy_since: Some(at(NOW - 3)), ..fixed.clone() };
         assert_eq!(decide(&Facts { status: &ill, ..looked(1) }), Decision::Look);
-        assert_eq!(decide(&Facts { wait: false, ..looked(900) }), Decision::Wait { until: at(NOW + 60), why: Idle::UpToDate });
-        let pauses: Vec<_> = [0, 3, 8, 40, 600].map(|ill| look_again(Duration::from_secs(ill)).as_secs()).into();
+        assert_eq!(
+            decide(&Facts { wait: false, ..looked(900) }),
+            Decision::Wait { until: at(NOW + 60), why: Idle::UpToDate }
+        );
+        let pauses: Vec<_> =
+            [0, 3, 8, 40, 600].map(|ill| look_again(Duration::from_secs(ill)).as_secs()).into();
         assert_eq!(pauses, [1, 1, 2, 10, 15]);
     }
 

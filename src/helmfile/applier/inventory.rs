@@ -1,119 +1,243 @@
-//! The releases of a helmfile: which there are, as helmfile says, and how they are, as Helm's records say.
+//! The releases of a Helmfile and their objects, as Helm's records say.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
-use serde::Deserialize;
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
 
-use crate::helmfile::{
-    api::{Inventory, InventoryRelease},
-    helm::release::{self, ReleaseError, ReleaseMeta},
+use super::session::Heard;
+use crate::{
+    helmfile::{
+        api::{Inventory, InventoryRelease},
+        diff,
+        helm::{
+            cluster::Cluster,
+            release::{ReleaseError, ReleaseMeta, ReleaseStatus},
+        },
+        ledger::{Record, ReleaseId},
+    },
+    object::{Gvk, ObjectRef},
 };
 
-/// A release as `helmfile list --output json` shows it.
-#[derive(Debug, Deserialize)]
-struct Listed {
-    name: String,
+/// All releases with all their objects: more than a status holds. It is kept in a file beside the downloads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Whole(pub(crate) Vec<Release>);
+
+/// One release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Release {
+    /// Which.
+    #[serde(flatten)]
+    pub id: ReleaseId,
+    /// The chart as `name-version`.
+    pub chart: String,
+    /// Helm's revision number.
+    pub revision: u32,
+    /// Helm's word for its state.
+    pub status: String,
+    /// UID of the Secret of that revision.
+    pub secret: String,
+    /// Whether it was there before us and has not been upgraded by us.
     #[serde(default)]
-    namespace: String,
-    enabled: bool,
-    installed: bool,
-    #[serde(default)]
-    chart: String,
-    #[serde(default)]
-    version: String,
+    pub adopted: bool,
+    /// Its objects without the hooks. Those without a namespace of their own have the release's, also where their kind has
+    /// none.
+    pub objects: Vec<ObjectRef>,
 }
 
-/// Reads helmfile's list: all releases that are meant to be installed. `namespace` is that of releases without one.
-///
-/// # Errors
-/// When it is not the list that we know.
-pub(crate) fn read(json: &[u8], namespace: &str) -> Result<Vec<InventoryRelease>, serde_json::Error> {
-    let listed: Option<Vec<Listed>> = serde_json::from_slice(json)?;
-    let wanted = listed.into_iter().flatten().filter(|release| release.enabled && release.installed);
-    let release = |listed: Listed| InventoryRelease {
-        namespace: if listed.namespace.is_empty() { namespace.to_owned() } else { listed.namespace },
-        name: listed.name,
-        chart: [listed.chart, listed.version].join(" ").trim_end().to_owned(),
-        revision: None,
-        status: None,
-        adopted: false,
-        objects: Vec::new(),
-    };
-    Ok(wanted.map(release).collect())
-}
-
-/// Lays Helm's records over the releases.
-pub(crate) fn complete(mut releases: Vec<InventoryRelease>, records: &[ReleaseMeta]) -> Inventory {
-    for release in &mut releases {
-        let record = records
-            .iter()
-            .find(|record| record.namespace == release.namespace && record.name == release.name);
-        release.revision = record.map(|record| record.revision);
-        release.status = record.map(|record| record.status.to_string());
+impl Whole {
+    /// Reads what an earlier run has kept.
+    pub(crate) fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
-    Inventory::whole(releases)
-}
 
-/// Helm's records of all namespaces with releases. Those that cannot be read are told to `on_error` and left out: a
-/// delivery that went well has not failed because of it.
-pub(crate) async fn records(
-    client: &kube::Client,
-    releases: &[InventoryRelease],
-    mut on_error: impl FnMut(&str, ReleaseError),
-) -> Vec<ReleaseMeta> {
-    let namespaces: BTreeSet<&str> = releases.iter().map(|release| release.namespace.as_str()).collect();
-    let mut records = Vec::new();
-    for namespace in namespaces {
-        match release::list(client, namespace).await {
-            Ok(found) => records.extend(found),
-            Err(error) => on_error(namespace, error),
+    /// Keeps it. When that fails, Helm's records are read again.
+    pub(crate) fn write(&self, file: &Path) {
+        let written =
+            serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|text| fs::write(file, text));
+        if let Err(error) = written {
+            tracing::warn!(file = %file.display(), %error, "failed to keep the inventory");
         }
     }
-    records
+
+    /// All objects of releases that helm has delivered. Those of a release that failed are not looked at: some may not even
+    /// have been made.
+    pub(crate) fn objects(&self) -> Vec<ObjectRef> {
+        let deployed = self.0.iter().filter(|release| release.status == ReleaseStatus::Deployed.as_str());
+        deployed.flat_map(|release| release.objects.iter().cloned()).collect()
+    }
+
+    /// The same for people.
+    pub(crate) fn shown(&self) -> Inventory {
+        let release = |release: &Release| InventoryRelease {
+            namespace: release.id.namespace.clone(),
+            name: release.id.name.clone(),
+            chart: release.chart.clone(),
+            revision: Some(release.revision),
+            status: Some(release.status.clone()),
+            adopted: release.adopted,
+            objects: release.objects.iter().map(shown).collect(),
+        };
+        Inventory::whole(self.0.iter().map(release).collect())
+    }
+}
+
+fn shown(object: &ObjectRef) -> String {
+    let kind = match object.gvk.group.as_str() {
+        "" => object.gvk.kind.clone(),
+        group => format!("{}.{group}", object.gvk.kind),
+    };
+    format!("{kind} {}", object.key())
+}
+
+/// Which releases there are to be: those that this run has spoken of, and those of the record that it has not, as a selector
+/// or another environment leaves releases out that stay.
+pub(crate) fn wanted(heard: &Heard, record: &Record) -> BTreeSet<ReleaseId> {
+    let spoken_of = heard.releases.iter().filter(|(_, seen)| !seen.uninstalled).map(|(id, _)| id.clone());
+    let others =
+        record.releases.iter().map(|owned| &owned.id).filter(|id| !heard.releases.contains_key(id)).cloned();
+    spoken_of.chain(others).collect()
+}
+
+/// How many records are read at once.
+const AT_ONCE: usize = 8;
+
+/// Helm's records of these releases; those that are not there are left out. What an earlier inventory has of the same revision
+/// is not read again. Records that can't be read are told to `on_error`: a delivery that went well has not failed because
+/// of it.
+pub(crate) async fn take(
+    cluster: &Cluster,
+    wanted: BTreeSet<ReleaseId>,
+    record: &Record,
+    earlier: Option<&Whole>,
+    mut on_error: impl FnMut(&ReleaseId, ReleaseError),
+) -> Whole {
+    let reads: Vec<_> = wanted.into_iter().map(|id| read(cluster, id, earlier)).collect();
+    let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+    let mut releases = Vec::new();
+    for (id, result) in read {
+        match result {
+            Ok(Some(mut release)) => {
+                release.adopted = record.owned(&id).is_some_and(|owned| owned.adopted);
+                releases.push(release);
+            }
+            Ok(None) => {}
+            Err(error) => on_error(&id, error),
+        }
+    }
+    Whole(releases)
+}
+
+async fn read(
+    cluster: &Cluster,
+    id: ReleaseId,
+    earlier: Option<&Whole>,
+) -> (ReleaseId, Result<Option<Release>, ReleaseError>) {
+    let history = match cluster.history(&id.namespace, &id.name).await {
+        Ok(history) => history,
+        Err(error) => return (id, Err(error)),
+    };
+    let Some(newest) = history.first().filter(|newest| newest.status != ReleaseStatus::Uninstalled) else {
+        return (id, Ok(None));
+    };
+    let known = earlier.and_then(|earlier| earlier.0.iter().find(|release| release.id == id));
+    if let Some(known) = known.filter(|known| is_same(known, newest)) {
+        return (id, Ok(Some(known.clone())));
+    }
+    let release = cluster.get(newest).await.map(|content| Release {
+        chart: content.chart,
+        revision: newest.revision,
+        status: newest.status.to_string(),
+        secret: newest.uid.clone(),
+        adopted: false,
+        objects: objects(&content.manifest, &id.namespace),
+        id: id.clone(),
+    });
+    (id, release.map(Some))
+}
+
+fn is_same(known: &Release, newest: &ReleaseMeta) -> bool {
+    !newest.uid.is_empty() && known.secret == newest.uid && known.status == newest.status.as_str()
+}
+
+fn objects(manifest: &str, namespace: &str) -> Vec<ObjectRef> {
+    let all = diff::objects(manifest, namespace).into_iter();
+    all.filter(|object| object.hook.is_none() && !object.api_version.is_empty())
+        .map(|object| ObjectRef {
+            gvk: Gvk::from_api_version(&object.api_version, &object.id.kind),
+            namespace: Some(object.id.namespace),
+            name: object.id.name,
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::helmfile::helm::release::ReleaseStatus;
 
-    const LIST: &str = r#"[
-        {"name":"web","namespace":"ns1","enabled":true,"installed":true,"labels":"chart:web","chart":"./charts/web","version":""},
-        {"name":"db","namespace":"","enabled":true,"installed":true,"labels":"","chart":"bitnami/postgresql","version":"15.0.0"},
-        {"name":"old","namespace":"ns1","enabled":true,"installed":false,"labels":"","chart":"x","version":""},
-        {"name":"off","namespace":"ns1","enabled":false,"installed":true,"labels":"","chart":"x","version":""}]"#;
-
-    #[test]
-    fn only_what_is_meant_to_be_there_is_listed() {
-        let releases = read(LIST.as_bytes(), "home").unwrap();
-        let shown: Vec<_> =
-            releases.iter().map(|r| format!("{}/{} {}", r.namespace, r.name, r.chart)).collect();
-        assert_eq!(shown, ["ns1/web ./charts/web", "home/db bitnami/postgresql 15.0.0"]);
-        assert_eq!(read(b"null", "home").unwrap(), []);
-        assert!(read(b"oops", "home").is_err());
+    fn release(name: &str, status: ReleaseStatus) -> Release {
+        Release {
+            id: ReleaseId::new("shop", name),
+            chart: "web-1.0.0".into(),
+            revision: 3,
+            status: status.to_string(),
+            secret: "u".into(),
+            adopted: false,
+            objects: objects(
+                "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: \
+                 {name: b, namespace: other}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: t, annotations: {helm.sh/hook: test}}\n",
+                "shop",
+            ),
+        }
     }
 
     #[test]
-    fn records_are_matched_by_namespace_and_name() {
-        let record = |namespace: &str, name: &str, revision: u32, status: ReleaseStatus| ReleaseMeta {
-            name: name.into(),
-            namespace: namespace.into(),
-            revision,
+    fn hooks_are_no_objects_of_a_release() {
+        let inventory = Whole(vec![release("web", ReleaseStatus::Deployed)]).shown();
+        assert_eq!(inventory.releases[0].objects, ["ConfigMap shop/a", "Deployment.apps other/b"]);
+        assert_eq!((inventory.count, inventory.objects), (1, 2));
+    }
+
+    #[test]
+    fn what_failed_is_not_looked_at() {
+        let whole =
+            Whole(vec![release("web", ReleaseStatus::Deployed), release("db", ReleaseStatus::Failed)]);
+        assert_eq!(whole.objects().len(), 2);
+    }
+
+    #[test]
+    fn a_selector_leaves_releases_in_the_inventory() {
+        let mut heard = Heard::default();
+        heard.release(&ReleaseId::new("a", "kept")).differs = Some(false);
+        heard.release(&ReleaseId::new("a", "removed")).uninstalled = true;
+        let mut record = Record::new("u");
+        for name in ["kept", "removed", "unselected"] {
+            record.own(&ReleaseId::new("a", name), false);
+        }
+        let names: Vec<_> = wanted(&heard, &record).into_iter().map(|id| id.name).collect();
+        assert_eq!(names, ["kept", "unselected"]);
+    }
+
+    #[test]
+    fn a_record_that_was_read_is_not_read_again() {
+        let known = release("web", ReleaseStatus::Deployed);
+        let newest = |uid: &str, status: ReleaseStatus| ReleaseMeta {
+            name: "web".into(),
+            namespace: "shop".into(),
+            revision: 3,
             status,
-            uid: String::new(),
+            uid: uid.into(),
             modified: None,
             labels: std::collections::BTreeMap::default(),
         };
-        let records = [
-            record("ns1", "db", 9, ReleaseStatus::Failed),
-            record("home", "db", 3, ReleaseStatus::Failed),
-            record("ns1", "web", 1, ReleaseStatus::Deployed),
-        ];
-        let inventory = complete(read(LIST.as_bytes(), "home").unwrap(), &records);
-        let shown: Vec<_> =
-            inventory.releases.iter().map(|r| (r.name.as_str(), r.revision, r.status.as_deref())).collect();
-        assert_eq!(shown, [("db", Some(3), Some("failed")), ("web", Some(1), Some("deployed"))]);
-        let unread = complete(read(LIST.as_bytes(), "home").unwrap(), &[]);
-        assert_eq!((unread.count, unread.releases[0].revision), (2, None));
+        assert!(is_same(&known, &newest("u", ReleaseStatus::Deployed)));
+        assert!(!is_same(&known, &newest("v", ReleaseStatus::Deployed)));
+        assert!(!is_same(&known, &newest("u", ReleaseStatus::Superseded)));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("inventory.json");
+        assert_eq!(Whole::read(&file), None);
+        let whole = Whole(vec![known]);
+        whole.write(&file);
+        assert_eq!(Whole::read(&file), Some(whole));
     }
 }

@@ -2,9 +2,11 @@
 
 mod events;
 mod next;
+mod words;
 
 pub(crate) use events::events;
-pub(crate) use next::{Attempt, Moment, Turn, next, short};
+pub(crate) use next::{Attempt, Delivered, Health, Moment, Turn, next};
+pub(crate) use words::short;
 
 #[cfg(test)]
 mod tests;

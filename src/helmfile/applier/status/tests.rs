@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -35,8 +37,18 @@ fn releases(count: usize) -> Inventory {
     Inventory::whole((0..count).map(release).collect())
 }
 
+fn made(changed: &[&str], count: usize) -> Delivered {
+    Delivered {
+        changed: changed.iter().map(|name| (*name).to_owned()).collect(),
+        inventory: releases(count),
+        refresh_reason: None,
+        pending_prune: None,
+        health: Health::Good,
+    }
+}
+
 fn delivered(attempt: Attempt<'_>) -> Turn<'_> {
-    Turn::Delivered { attempt, changed: true, inventory: releases(4) }
+    Turn::Delivered(attempt, Box::new(made(&["n/r0"], 4)))
 }
 
 fn broken() -> Failure {
@@ -44,7 +56,8 @@ fn broken() -> Failure {
 }
 
 fn failed(failure: &Failure, started: bool) -> Turn<'static> {
-    Turn::Failed { failure: failure.clone(), permanent: false, started }
+    let started = started.then(|| (ONE, Vec::new()));
+    Turn::Failed { failure: failure.clone(), permanent: false, source: started.is_none(), started }
 }
 
 /// Walks the steps and checks each status against the rules of kstatus.
@@ -74,7 +87,8 @@ fn a_delivery_is_seen_from_start_to_end() {
     let done = next(&started, &delivered(ONE), moment(1, 20));
     let words = "applied main@sha1:111111111111: 4 releases";
     assert_eq!(ready(&done), (ConditionStatus::True, "ReconciliationSucceeded", words));
-    assert_eq!(done.conditions.len(), 1);
+    let kinds: Vec<_> = done.conditions.iter().map(|condition| condition.kind_of.as_str()).collect();
+    assert_eq!(kinds, ["Ready", "SourceReady", "Applied"]);
     assert_eq!((done.observed_generation, done.failures), (1, 0));
     assert_eq!(done.last_applied_revision.as_deref(), Some(ONE.revision));
     assert_eq!(done.last_applied_inputs.as_deref(), Some("i1"));
@@ -87,7 +101,7 @@ fn a_look_that_changes_nothing_leaves_the_object_healthy() {
     let done = walk(&[(Turn::Started(ONE, Cause::First), moment(1, 10)), (delivered(ONE), moment(1, 20))]);
     let looking = next(&done, &Turn::Started(ONE, Cause::Refresh), moment(1, 700));
     assert_eq!(looking.conditions, done.conditions);
-    let unchanged = Turn::Delivered { attempt: ONE, changed: false, inventory: releases(4) };
+    let unchanged = Turn::Delivered(ONE, Box::new(made(&[], 4)));
     let after = next(&looking, &unchanged, moment(1, 701));
     assert_eq!(after.conditions, done.conditions, "not even a time moves");
     assert_eq!(after.last_full_render, Some(moment(1, 701).now));
@@ -215,7 +229,7 @@ fn an_event_tells_each_transition_once() {
 
 proptest! {
     #[test]
-    fn every_sequence_of_steps_keeps_the_rules(steps in prop::collection::vec((0_u8..10, 0_i64..2, 1_i64..100), 1..30)) {
+    fn every_sequence_of_steps_keeps_the_rules(steps in prop::collection::vec((0_u8..16, 0_i64..2, 1_i64..100), 1..30)) {
         let failure = broken();
         let (mut status, mut generation, mut second) = (HelmfileStatus::default(), 1, 0);
         for (step, newer, later) in steps {
@@ -229,10 +243,16 @@ proptest! {
                 3 => Turn::Started(ONE, Cause::Retry),
                 4 => Turn::Started(TWO, Cause::NewSpec),
                 5 => delivered(ONE),
-                6 => Turn::Delivered { attempt: TWO, changed: false, inventory: releases(0) },
+                6 => Turn::Delivered(TWO, Box::new(made(&[], 0))),
                 7 => failed(&failure, true),
                 8 => failed(&failure, false),
-                _ => Turn::Failed { failure: failure.clone(), permanent: true, started: false },
+                9 => Turn::Looked(Health::Waiting("waiting".into(), Duration::from_secs(60))),
+                10 => Turn::Looked(Health::Bad("bad".into())),
+                11 => Turn::Looked(Health::Good),
+                12 => Turn::Blocked(failure.clone()),
+                13 => Turn::Destroying("going".into()),
+                14 => Turn::Destroyed("gone".into()),
+                _ => Turn::Failed { failure: failure.clone(), permanent: true, source: false, started: None },
             };
             let after = next(&status, &turn, moment(generation, second));
             prop_assert_eq!(check(&after, generation), [""; 0], "after {:?}: {:?}", turn, after);

@@ -1,0 +1,38 @@
+//! What a status says in words.
+
+use crate::helmfile::api::{HelmfileStatus, PendingPrune, names::annotation};
+
+pub(super) fn delivered_message(status: &HelmfileStatus) -> String {
+    let revision = status.last_applied_revision.as_deref().unwrap_or_default();
+    let releases = match status.inventory.as_ref().map_or(0, |inventory| inventory.count) {
+        0 => "no releases".to_owned(),
+        1 => "1 release".to_owned(),
+        several => format!("{several} releases"),
+    };
+    format!("applied {}: {releases}", short(revision))
+}
+
+/// What waits for a yes, and how to say it.
+pub(super) fn pending(pending: &PendingPrune) -> String {
+    let releases = match pending.releases.as_slice() {
+        [one] => format!("release `{one}` has left the helmfile and stays"),
+        [first, rest @ ..] => {
+            format!("release `{first}` and {} more have left the helmfile and stay", rest.len())
+        }
+        [] => "releases have left the helmfile and stay".to_owned(),
+    };
+    format!(
+        "{releases}, since {}; annotate with {}={} to uninstall",
+        pending.reason,
+        annotation::APPROVE_PRUNE,
+        pending.id
+    )
+}
+
+/// A revision with as much of its digest as people compare.
+pub(crate) fn short(revision: &str) -> String {
+    match revision.rsplit_once(':') {
+        Some((name, digest)) => format!("{name}:{}", digest.chars().take(12).collect::<String>()),
+        None => revision.to_owned(),
+    }
+}
