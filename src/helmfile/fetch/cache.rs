@@ -52,6 +52,11 @@ impl Shelf {
         Self { folder: cache.join(kind).join(sha256_hex(source_name.as_bytes())) }
     }
 
+    /// A shelf on which nothing is kept: for files that are gone when the work is done.
+    pub(super) fn in_making(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// The content of a revision, if it is there; from now on it counts as just used.
     pub(super) fn get(&self, key: &str) -> Result<Option<PathBuf>, FetchError> {
         let content = self.folder.join(key);
