@@ -1,7 +1,7 @@
 //! The Helmfile feature: one handler that makes a cluster equal to a helmfile.
 //!
 //! It knows of the engine only [`contract`](crate::contract), the language that every handler speaks. Inside the wing
-//! [`applier`] walks one pass; it uses [`fetch`] (sources), [`helm`] (releases, and the plugin that compares them with
+//! [`applier`] walks one pass; it uses [`inputs`] (what a Helmfile takes from its namespace), [`fetch`] (sources), [`helm`] (releases, and the plugin that compares them with
 //! [`diff`]) and [`api`] (the `Helmfile` kind).
 
 pub mod api;
@@ -9,3 +9,4 @@ pub mod applier;
 pub mod diff;
 pub mod fetch;
 pub mod helm;
+pub mod inputs;

@@ -8,6 +8,7 @@ use std::{
     cmp::Reverse,
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -77,7 +78,11 @@ impl Shelf {
         for left in self.names().map_err(failed())?.iter().filter(|name| name.starts_with(WORK)) {
             sweep(&self.folder.join(left)).map_err(failed())?;
         }
-        let folder = tempfile::Builder::new().prefix(WORK).tempdir_in(&self.folder).map_err(failed())?;
+        let folder = tempfile::Builder::new()
+            .prefix(WORK)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&self.folder)
+            .map_err(failed())?;
         let lock = File::open(folder.path()).map_err(failed())?;
         lock.lock().map_err(failed())?;
         let workplace = Workplace { folder, _lock: lock };
