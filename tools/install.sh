@@ -6,8 +6,8 @@ set -eu
 usage="usage: tools/install.sh [PROGRAM...]   build all programs, or only these
        tools/install.sh --bin          print the folder that holds them all
        tools/install.sh --update       write go/* anew after a change of versions.env"
-programs="etcd kube-apiserver kube-controller-manager kubectl helm kustomize helmfile"
-families="etcd kubernetes helm kustomize helmfile"
+programs="etcd kube-apiserver kube-controller-manager kubectl helm kustomize helmfile sops age age-keygen"
+families="etcd kubernetes helm kustomize helmfile sops age"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "tools/install.sh: $*"; exit 1; }
@@ -42,6 +42,12 @@ recipe() {
     helmfile) family=helmfile version=$HELMFILE_VERSION
         module=github.com/helmfile/helmfile package=$module
         stamps=" -X go.szostok.io/version.version=$version" ;;
+    sops) family=sops version=$SOPS_VERSION
+        module=github.com/getsops/sops/v3 package=$module/cmd/sops
+        stamps=" -X $module/version.Version=${version#v}" ;;
+    age | age-keygen) family=age version=$AGE_VERSION
+        module=filippo.io/age package=$module/cmd/$1
+        stamps=" -X main.Version=$version" ;;
     *) die "there is no program '$1'; there are: $programs" ;;
     esac
 }

@@ -1,8 +1,9 @@
 //! The Helmfile feature: one handler that makes a cluster equal to a helmfile.
 //!
 //! It knows of the engine only [`contract`](crate::contract), the language that every handler speaks. Inside the wing
-//! [`applier`] walks one pass; it uses [`fetch`] (sources), [`helm`] (releases, and the plugin that compares them with
-//! [`diff`]), [`health`] (whether what was delivered works) and [`api`] (the `Helmfile` kind).
+//! [`applier`] walks one pass; it uses [`inputs`] (what a Helmfile takes from its namespace), [`fetch`] (sources), [`helm`]
+//! (releases, the front before helm, and the plugin that compares them with [`diff`]), [`health`] (whether what was delivered
+//! works), [`ledger`] (what is ours, and who may act) and [`api`] (the `Helmfile` kind).
 
 pub mod api;
 pub mod applier;
@@ -11,4 +12,5 @@ pub mod fetch;
 pub mod gotmpl;
 pub mod health;
 pub mod helm;
+pub mod inputs;
 pub mod ledger;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use helmfile_operator::helmfile::fetch::{FetchError, Fetcher, Locator, Revision};
+use helmfile_operator::helmfile::fetch::{FetchError, Fetcher, Locator, Revision, SourceCredentials};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -35,13 +35,15 @@ GIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec '@GIT@' "$@"
 "#;
 
 /// A fetcher with a cache of its own.
-struct Setup {
-    folder: TempDir,
-    fetcher: Fetcher,
+pub(super) struct Setup {
+    pub(super) folder: TempDir,
+    pub(super) fetcher: Fetcher,
+    /// What sources are read with.
+    pub(super) given: Option<SourceCredentials>,
 }
 
 impl Setup {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
         fs::create_dir(&bin).unwrap();
@@ -60,22 +62,23 @@ impl Setup {
             ssh: None,
             timeout: DEADLINE,
         };
-        Self { folder, fetcher }
+        Self { folder, fetcher, given: None }
     }
 
-    fn env(&mut self, name: &str, value: impl Into<OsString>) {
+    pub(super) fn env(&mut self, name: &str, value: impl Into<OsString>) {
         self.fetcher.env.insert(name.into(), value.into());
     }
 
-    fn locator(&self, source: &str) -> Locator {
-        Locator::parse(source, None, self.folder.path()).unwrap()
+    pub(super) fn locator(&self, source: &str) -> Locator {
+        let locator = Locator::parse(source, None, self.folder.path()).unwrap();
+        self.given.iter().fold(locator, |locator, given| locator.with_credentials(given))
     }
 
     async fn resolve(&self, source: &str) -> Result<Revision, FetchError> {
         self.fetcher.resolve(&self.locator(source), &CancellationToken::new()).await
     }
 
-    async fn fetch(&self, source: &str) -> Result<PathBuf, FetchError> {
+    pub(super) async fn fetch(&self, source: &str) -> Result<PathBuf, FetchError> {
         let revision = self.resolve(source).await?;
         self.fetch_at(source, &revision).await
     }
@@ -85,9 +88,14 @@ impl Setup {
     }
 
     /// Reason and message of a failure.
-    async fn refused(&self, source: &str) -> (&'static str, String) {
+    pub(super) async fn refused(&self, source: &str) -> (&'static str, String) {
         let error = self.fetch(source).await.unwrap_err();
         (error.reason(), error.to_string())
+    }
+
+    /// Files with secrets that are there now.
+    pub(super) fn private(&self) -> Vec<String> {
+        list(&self.fetcher.cache.join("git/private"))
     }
 
     /// From now on git hangs in one of its commands.
@@ -107,7 +115,7 @@ impl Setup {
     }
 
     /// How git was called since the last look.
-    fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         let log = self.folder.path().join("calls");
         let text = fs::read_to_string(&log).unwrap_or_default();
         let _absent_when_empty = fs::remove_file(log);
@@ -138,7 +146,7 @@ fn list(folder: &Path) -> Vec<String> {
     names
 }
 
-fn read(folder: &Path, file: &str) -> String {
+pub(super) fn read(folder: &Path, file: &str) -> String {
     fs::read_to_string(folder.join(file)).unwrap()
 }
 
@@ -421,7 +429,7 @@ async fn a_host_that_never_answers_ends_with_the_timeout() {
 }
 
 /// An https server for one repository called `r.git`, and a setup that trusts it.
-async fn over_https(files: &[(&str, &str)], options: Options) -> (Setup, Repository, GitHttps) {
+pub(super) async fn over_https(files: &[(&str, &str)], options: Options) -> (Setup, Repository, GitHttps) {
     let repository = Repository::new(files);
     let mut setup = Setup::new();
     let root = setup.folder.path().join("served");
@@ -440,7 +448,7 @@ async fn https_with_the_right_authority_only() {
     setup.fetcher.env.remove(OsStr::new("SSL_CERT_FILE"));
     let (reason, message) = setup.refused(&source).await;
     assert_eq!(reason, "HostNotTrusted");
-    let end = "the server's certificate is not trusted; name its authority's file in SSL_CERT_FILE";
+    let end = "the server's certificate is not trusted; put its authority into `ca.crt` of the source's Secret, or name a file with it in SSL_CERT_FILE";
     assert!(message.ends_with(end), "{message}");
     let (reason, _) = setup.refused("git::https://localhost:1/r.git").await;
     assert_eq!(reason, "HostUnreachable");
@@ -481,7 +489,7 @@ async fn https_is_not_left_for_another_protocol() {
         over_https(&[("f", "1")], Options { redirect, ..Options::default() }).await;
     let (reason, message) = setup.refused(&format!("git::{}/r.git", server.url())).await;
     assert_eq!(reason, "GitOperationFailed", "{message}");
-    assert!(message.ends_with("the server redirects to a protocol that is not allowed here"), "{message}");
+    assert!(message.ends_with("the server redirects to a protocol that is not allowed here, or elsewhere with a token; write where it leads"), "{message}");
 }
 
 #[tokio::test]

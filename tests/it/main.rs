@@ -9,6 +9,7 @@ mod architecture;
 mod cli;
 mod examples;
 mod explain;
+mod fetch_credentials;
 mod fetch_git;
 mod offline;
 mod process;

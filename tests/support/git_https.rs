@@ -31,6 +31,8 @@ use super::{certificates::Authority, git, tools};
 pub struct Options {
     /// User and password that it asks for.
     pub credentials: Option<(String, String)>,
+    /// Bearer token that it asks for.
+    pub token: Option<String>,
     /// Whether it speaks the old protocol, in which only tips of branches and tags can be fetched by their id.
     pub old_protocol: bool,
     /// Where it redirects all requests to: a URL before the path.
@@ -161,6 +163,11 @@ async fn answer(backend: &Backend, request: Request<Incoming>) -> Result<Answer,
                 "Basic realm=\"test\"".to_owned(),
             ));
         }
+    }
+    if let Some(token) = &backend.options.token
+        && authorization != Some(format!("Bearer {token}"))
+    {
+        return Ok(reply(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer".to_owned()));
     }
     Ok(backend.run(request).await)
 }

@@ -74,9 +74,18 @@ impl GitSsh {
 
 /// Another key pair at `path` and `path.pub`.
 pub fn make_key(path: &Path) {
+    ssh_keygen(&["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"], path);
+}
+
+/// Encrypts a private key.
+pub fn lock_key(path: &Path, passphrase: &str) {
+    ssh_keygen(&["-q", "-p", "-P", "", "-N", passphrase, "-f"], path);
+}
+
+fn ssh_keygen(args: &[&str], path: &Path) {
     #[expect(clippy::disallowed_methods, reason = "quick, and ends by itself")]
     let output = std::process::Command::new(git::installed("ssh-keygen", "openssh-client"))
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .args(args)
         .arg(path)
         .output()
         .unwrap();

@@ -8,6 +8,7 @@ use std::{
     cmp::Reverse,
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -52,6 +53,11 @@ impl Shelf {
         Self { folder: cache.join(kind).join(sha256_hex(source_name.as_bytes())) }
     }
 
+    /// A shelf on which nothing is kept: for files that are gone when the work is done.
+    pub(super) fn in_making(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// The content of a revision, if it is there; from now on it counts as just used.
     pub(super) fn get(&self, key: &str) -> Result<Option<PathBuf>, FetchError> {
         let content = self.folder.join(key);
@@ -72,7 +78,11 @@ impl Shelf {
         for left in self.names().map_err(failed())?.iter().filter(|name| name.starts_with(WORK)) {
             sweep(&self.folder.join(left)).map_err(failed())?;
         }
-        let folder = tempfile::Builder::new().prefix(WORK).tempdir_in(&self.folder).map_err(failed())?;
+        let folder = tempfile::Builder::new()
+            .prefix(WORK)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&self.folder)
+            .map_err(failed())?;
         let lock = File::open(folder.path()).map_err(failed())?;
         lock.lock().map_err(failed())?;
         let workplace = Workplace { folder, _lock: lock };

@@ -19,5 +19,5 @@ mod tree;
 pub use error::FetchError;
 pub use fetcher::Fetcher;
 pub use git::Trouble;
-pub use locator::{Locator, LocatorError};
+pub use locator::{Locator, LocatorError, SourceCredentials, SshCredentials};
 pub use revision::Revision;

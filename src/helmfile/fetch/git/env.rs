@@ -2,8 +2,9 @@
 
 use std::{ffi::OsStr, path::Path};
 
+use super::private::Private;
 use crate::environment::Environment;
-use crate::helmfile::fetch::locator::{Credentials, Remote, Transport};
+use crate::helmfile::fetch::locator::{Remote, Transport};
 
 /// What is taken from the operator's own environment: where programs are, and how this network is left.
 const PASSED_ON: [&str; 13] = [
@@ -25,12 +26,14 @@ const PASSED_ON: [&str; 13] = [
 /// The name of Git's own configuration file in its HOME.
 pub(super) const CONFIG_FILE: &str = "gitconfig";
 
-/// The whole environment of a Git command for `remote`, whose HOME is `home`.
+/// The whole environment of a Git command for `remote`, whose HOME is `home`. Of what is private it has only the names of
+/// files.
 pub(super) fn environment(
     ambient: &Environment,
     home: &Path,
     remote: &Remote,
     ssh: Option<&str>,
+    private: Option<&Private>,
 ) -> Environment {
     let mut env: Environment = ambient
         .iter()
@@ -61,9 +64,18 @@ pub(super) fn environment(
         set("GIT_SSH_COMMAND", command.as_ref());
         set("GIT_SSH_VARIANT", "ssh".as_ref());
     }
-    if let Some(credentials) = &remote.credentials {
-        for (name, value) in credential_helper(remote, credentials) {
-            set(name, OsStr::new(value.as_ref()));
+    if let Some(private) = private {
+        set("GIT_CONFIG_GLOBAL", private.config.as_os_str());
+        if let Some(login) = &private.login {
+            set("SOURCE_LOGIN", login.as_os_str());
+        }
+        if let Some(askpass) = &private.askpass {
+            set("SSH_ASKPASS", askpass.as_os_str());
+            set("SSH_ASKPASS_REQUIRE", "force".as_ref());
+        }
+        if let Some(authority) = &private.authority {
+            set("GIT_SSL_CAINFO", authority.as_os_str());
+            env.remove(OsStr::new("GIT_SSL_CAPATH"));
         }
     }
     env
@@ -77,26 +89,6 @@ const fn protocols(transport: Transport) -> &'static str {
     }
 }
 
-/// Answers Git's question for user and password. It is no URL or header, so that Git asks only for this host, even
-/// after a redirect; and the secrets are in the environment, since everybody can read a command line. The words of the
-/// shell are constant.
-const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$SOURCE_USER" "$SOURCE_PASSWORD"; }; f"#;
-
-fn credential_helper<'a>(
-    remote: &Remote,
-    credentials: &'a Credentials,
-) -> [(&'static str, std::borrow::Cow<'a, str>); 5] {
-    let Remote { transport, host, port, .. } = remote;
-    let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    [
-        ("GIT_CONFIG_COUNT", "1".into()),
-        ("GIT_CONFIG_KEY_0", format!("credential.{}://{host}{port}.helper", transport.scheme()).into()),
-        ("GIT_CONFIG_VALUE_0", HELPER.into()),
-        ("SOURCE_USER", credentials.user.as_str().into()),
-        ("SOURCE_PASSWORD", credentials.password.as_str().into()),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeMap, ffi::OsString};
@@ -108,7 +100,8 @@ mod tests {
         let locator = Locator::parse(source, None, Path::new("/")).unwrap();
         let Place::Git(repository) = locator.place() else { panic!("{source} is no Git source") };
         let ambient = ambient.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let env = environment(&ambient, Path::new("/cache/git/home"), &repository.remote, Some("ssh -x"));
+        let env =
+            environment(&ambient, Path::new("/cache/git/home"), &repository.remote, Some("ssh -x"), None);
         let text = |part: OsString| part.into_string().unwrap();
         env.into_iter().map(|(name, value)| (text(name), text(value))).collect()
     }
@@ -148,14 +141,6 @@ mod tests {
         ] {
             assert_eq!(env_for(source, &[])["GIT_ALLOW_PROTOCOL"], allowed, "{source}");
         }
-    }
-
-    #[test]
-    fn binds_credentials_to_their_host() {
-        let env = env_for("git::https://bob:p%40ss@host:8443/r", &[]);
-        assert_eq!(env["GIT_CONFIG_KEY_0"], "credential.https://host:8443.helper");
-        assert_eq!((&*env["SOURCE_USER"], &*env["SOURCE_PASSWORD"]), ("bob", "p@ss"));
-        assert!(!env_for("git::https://host/r", &[]).contains_key("GIT_CONFIG_COUNT"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Git repositories, through the real git in an environment that holds nothing of this machine or its user.
 
 mod env;
+mod private;
 mod repository;
 mod resolve;
 mod session;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Trouble, env, ssh};
+use super::{Trouble, env, private::Private, ssh};
 use crate::{
     environment::{self, Environment},
     helmfile::fetch::{
@@ -27,6 +27,7 @@ pub(super) struct Session<'a> {
     program: PathBuf,
     env: Environment,
     home: PathBuf,
+    _private: Option<Private>,
 }
 
 /// Why a command failed: Git said no, or it could not say anything.
@@ -48,20 +49,21 @@ impl<'a> Session<'a> {
         let find = |program| process::resolve(program, environment::path(&fetcher.env), Path::new("/"));
         let program = find("git")?;
         let ssh = match remote.transport {
-            Transport::Ssh | Transport::Scp => Some((find("ssh")?, fetcher.ssh.clone(), remote.clone())),
+            Transport::Ssh | Transport::Scp => Some((find("ssh")?, fetcher.ssh.clone())),
             Transport::File | Transport::Http | Transport::Https => None,
         };
-        let home = fetcher.cache.join("git").join("home");
-        let (folder, ssh) = attempt
+        let (cache, to) = (fetcher.cache.clone(), remote.clone());
+        let (home, ssh, private) = attempt
             .blocking(move |_| {
-                let ssh =
-                    ssh.map(|(program, folder, remote)| ssh::command(&program, folder.as_deref(), &remote));
+                let home = cache.join("git").join("home");
                 prepare(&home).map_err(FetchError::storage("prepare", &home))?;
-                Ok((home, ssh.transpose()?))
+                let private = Private::lay(&cache, &to, CONFIG)?;
+                let ssh = ssh.map(|(program, folder)| ssh::command(&program, folder, &to, private.as_ref()));
+                Ok((home, ssh.transpose()?, private))
             })
             .await?;
-        let env = env::environment(&fetcher.env, &folder, remote, ssh.as_deref());
-        Ok(Self { remote, attempt, guard: &fetcher.guard, program, env, home: folder })
+        let env = env::environment(&fetcher.env, &home, remote, ssh.as_deref(), private.as_ref());
+        Ok(Self { remote, attempt, guard: &fetcher.guard, program, env, home, _private: private })
     }
 
     /// A folder that is no repository, for commands that need none.
@@ -101,8 +103,9 @@ impl<'a> Session<'a> {
     /// What no message may hold: the password, or the token in place of the user.
     fn secrets(&self) -> Vec<&str> {
         let pair = self.remote.credentials.iter();
-        pair.map(|pair| if pair.password.is_empty() { pair.user.as_str() } else { pair.password.as_str() })
-            .collect()
+        let pair = pair
+            .map(|pair| if pair.password.is_empty() { pair.user.as_str() } else { pair.password.as_str() });
+        pair.chain(self.remote.given.iter().flat_map(|given| given.secrets())).collect()
     }
 
     /// Makes a failure final.

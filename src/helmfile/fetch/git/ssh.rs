@@ -6,15 +6,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::private::Private;
 use crate::helmfile::fetch::{FetchError, locator::Remote};
 
 const KNOWN_HOSTS: &str = "known_hosts";
 
-/// Checks the ssh folder and makes the command.
-pub(super) fn command(program: &Path, folder: Option<&Path>, remote: &Remote) -> Result<String, FetchError> {
+/// Checks the ssh folder and makes the command. Where credentials are given, their key counts and `folder` does not.
+pub(super) fn command(
+    program: &Path,
+    folder: Option<PathBuf>,
+    remote: &Remote,
+    private: Option<&Private>,
+) -> Result<String, FetchError> {
     let failed = |reason, problem| FetchError::Ssh { repository: remote.to_string(), problem, reason };
     let port = remote.port.map_or_else(String::new, |port| format!("-p {port} "));
     let scan = format!("`ssh-keyscan {port}{}`", remote.host.trim_matches(['[', ']']));
+    let folder = match private {
+        None => folder,
+        Some(private) if private.ssh.is_none() => {
+            let problem = format!("the credentials hold no `identity` and `{KNOWN_HOSTS}`");
+            return Err(failed("AuthenticationFailed", problem));
+        }
+        Some(private) => private.ssh.clone(),
+    };
     let Some(folder) = folder else {
         let problem = format!(
             "no ssh folder is given; it holds a private key such as `id_ed25519`, and `{KNOWN_HOSTS}`"
@@ -29,13 +43,14 @@ pub(super) fn command(program: &Path, folder: Option<&Path>, remote: &Remote) ->
         );
         return Err(failed("HostNotTrusted", problem));
     }
-    let identities = identities(folder).map_err(FetchError::storage("read the ssh folder", folder))?;
+    let identities = identities(&folder).map_err(FetchError::storage("read the ssh folder", &folder))?;
     if identities.is_empty() {
         let problem =
             format!("`{}` holds no private key; name it `id_ed25519` or `identity`", folder.display());
         return Err(failed("AuthenticationFailed", problem));
     }
-    Ok(line(program, &known_hosts, &identities))
+    let asks = private.is_some_and(|private| private.askpass.is_some());
+    Ok(line(program, &known_hosts, &identities, asks))
 }
 
 /// The private keys, sorted by name. `identity` is what Flux calls it, `ssh-privatekey` the Secret type kubernetes.io/ssh-auth.
@@ -55,9 +70,10 @@ fn identities(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn line(program: &Path, known_hosts: &Path, identities: &[PathBuf]) -> String {
+/// `asks` is whether ssh may ask for the passphrase of a key. Nobody but a program of ours is there to answer.
+fn line(program: &Path, known_hosts: &Path, identities: &[PathBuf], asks: bool) -> String {
     let fixed = [
-        "BatchMode=yes",
+        if asks { "NumberOfPasswordPrompts=1" } else { "BatchMode=yes" },
         "StrictHostKeyChecking=yes",
         "GlobalKnownHostsFile=/dev/null",
         "UpdateHostKeys=no",
@@ -97,7 +113,7 @@ mod tests {
     fn command_for(folder: Option<&Path>) -> Result<String, FetchError> {
         let locator = Locator::parse("git::ssh://git@host:2222/r", None, Path::new("/")).unwrap();
         let Place::Git(repository) = locator.place() else { panic!() };
-        command(Path::new("/usr/bin/ssh"), folder, &repository.remote)
+        command(Path::new("/usr/bin/ssh"), folder.map(Path::to_owned), &repository.remote, None)
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Trouble {
     UnusableKey,
     /// ssh needs a name for the user it runs as.
     NamelessUser,
-    /// A redirect to a protocol that the locator did not ask for.
+    /// A redirect to a protocol that the locator did not ask for, or one that a token would follow.
     Redirect,
     /// No space left.
     DiskFull,
@@ -75,6 +75,10 @@ const MARKS: &[(&str, Trouble)] = &[
     ("couldn't connect to server", Trouble::Unreachable),
     ("' not allowed", Trouble::Redirect),
     ("disabled in libcurl", Trouble::Redirect),
+    ("returned error: 301", Trouble::Redirect),
+    ("returned error: 302", Trouble::Redirect),
+    ("returned error: 307", Trouble::Redirect),
+    ("returned error: 308", Trouble::Redirect),
     ("disabled in followed redirect", Trouble::Redirect),
     ("no space left on device", Trouble::DiskFull),
     ("not our ref", Trouble::NotServed),
@@ -143,15 +147,15 @@ impl fmt::Display for Trouble {
             Self::UnknownHost => "the host's name has no address; check its spelling, DNS and the proxy",
             Self::Unreachable => "the host can't be reached; check host, port, firewall and proxy",
             Self::Disconnected => "the server closed the connection",
-            Self::Certificate => "the server's certificate is not trusted; name its authority's file in SSL_CERT_FILE",
+            Self::Certificate => "the server's certificate is not trusted; put its authority into `ca.crt` of the source's Secret, or name a file with it in SSL_CERT_FILE",
             Self::UnknownHostKey => "the server's ssh key is not in `known_hosts`; add the line that `ssh-keyscan` prints, and check it",
             Self::ChangedHostKey => {
                 "the server's ssh key is not the one in `known_hosts`; somebody may be in between, so ask who runs the server"
             }
             Self::OpenKeyFile => "others can read the private key's file; run `chmod 600` on it",
-            Self::UnusableKey => "the private key can't be used; it must be whole and without a passphrase",
+            Self::UnusableKey => "the private key can't be used; it must be whole, and its passphrase must be the right one",
             Self::NamelessUser => "ssh needs an entry in /etc/passwd for the user that the operator runs as; run as one that has",
-            Self::Redirect => "the server redirects to a protocol that is not allowed here",
+            Self::Redirect => "the server redirects to a protocol that is not allowed here, or elsewhere with a token; write where it leads",
             Self::DiskFull => "no space is left on the disk of the cache",
             Self::NotServed => "the server does not hand out the commit",
             Self::Other(line) => line,

@@ -11,6 +11,7 @@
 //! it stands.
 
 mod authority;
+mod credentials;
 mod error;
 mod model;
 mod parse;
@@ -20,6 +21,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{SourceCredentials, SshCredentials};
 pub use error::LocatorError;
 pub use model::Locator;
 pub(super) use model::{Credentials, Place, Remote, Repository, Transport};

@@ -4,9 +4,10 @@ use std::{
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{LocatorError, Reference};
+use super::{LocatorError, Reference, SourceCredentials};
 
 /// Where a helmfile comes from. Printed without credentials.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -29,6 +30,24 @@ impl Locator {
     /// The `@…` part: path of the helmfile, a file or a folder, inside the source.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
+    }
+
+    /// The same source, read as somebody else. What `credentials` hold goes to the host of this source and to no other,
+    /// takes the place of a user and password in its text, and means nothing to a folder.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: &SourceCredentials) -> Self {
+        if let Place::Git(repository) = &mut self.place {
+            repository.remote.given = Some(Arc::new(credentials.clone()));
+        }
+        self
+    }
+
+    /// Whether both are read from one server by one protocol, so that what opens one may be shown for the other.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Place::Git(one), Place::Git(two)) => one.remote.server() == two.remote.server(),
+            _ => false,
+        }
     }
 
     pub(in crate::helmfile::fetch) fn place(&self) -> &Place {
@@ -62,12 +81,27 @@ pub(in crate::helmfile::fetch) struct Remote {
     pub(in crate::helmfile::fetch) transport: Transport,
     /// Who to be at an ssh server. No secret.
     pub(in crate::helmfile::fetch) login: Option<String>,
-    /// Who to be at an https server.
+    /// Who to be at an https server, when the text of the source says so.
     pub(in crate::helmfile::fetch) credentials: Option<Credentials>,
+    /// Who to be there when it does not.
+    pub(in crate::helmfile::fetch) given: Option<Arc<SourceCredentials>>,
     /// Empty for files; in brackets when it is an IPv6 address.
     pub(in crate::helmfile::fetch) host: String,
     pub(in crate::helmfile::fetch) port: Option<u16>,
     pub(in crate::helmfile::fetch) path: String,
+}
+
+impl Remote {
+    /// Protocol, host and port.
+    fn server(&self) -> (&'static str, &str, Option<u16>) {
+        let usual = match self.transport {
+            Transport::File => None,
+            Transport::Http => Some(80),
+            Transport::Https => Some(443),
+            Transport::Ssh | Transport::Scp => Some(22),
+        };
+        (self.transport.scheme(), &self.host, self.port.or(usual))
+    }
 }
 
 /// How Git reaches a repository.

@@ -116,7 +116,7 @@ fn git(rest: &str, version: Option<&str>) -> Result<Locator, LocatorError> {
         (reference, None) => reference,
         (None, Some(version)) => Some(Reference::parse(version)?),
     };
-    let remote = Remote { transport, login, credentials, host, port, path };
+    let remote = Remote { transport, login, credentials, given: None, host, port, path };
     Ok(Locator { place: Place::Git(Repository { remote, reference, depth }), subdir, file })
 }
 

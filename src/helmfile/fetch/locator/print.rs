@@ -60,7 +60,7 @@ fn folder(path: &Path) -> String {
 
 /// The URL without credentials; with a mark in their place when somebody reads it.
 fn address(remote: &Remote, mark: bool) -> String {
-    let Remote { transport, login, credentials, host, port, path } = remote;
+    let Remote { transport, login, credentials, given: _, host, port, path } = remote;
     let user = match (login, credentials) {
         (Some(login), _) => format!("{login}@"),
         (None, Some(_)) if mark => "***@".to_owned(),

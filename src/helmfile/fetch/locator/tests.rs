@@ -239,6 +239,7 @@ fn remote() -> impl Strategy<Value = Remote> {
         transport,
         login,
         credentials: None,
+        given: None,
         host,
         port,
         path,
