@@ -17,6 +17,7 @@ use crate::{
     environment::{self, Environment},
     exit::Exit,
     helmfile::helm::{
+        cluster::Cluster,
         flags::{self, Asked},
         lay::PLUGIN_VERSION,
         plugin::{self, UpgradeArgs},
@@ -65,7 +66,11 @@ fn upgrade(mut asked: UpgradeArgs, env: Environment) -> anyhow::Result<Exit> {
     let stop = CancellationToken::new();
     let work = async {
         let connection = connect(&target).await?;
-        anyhow::Ok(plugin::upgrade(&asked, &connection.namespace, &helm, &connection.client, &stop).await?)
+        let cluster = Cluster::new(connection.client);
+        let namespace = asked.namespace.as_ref().unwrap_or(&connection.namespace);
+        // One release is asked for, so that there is no use in a list of all.
+        cluster.forget_release(namespace, &asked.release);
+        anyhow::Ok(plugin::upgrade(&asked, namespace, &helm, &cluster, &stop).await?)
     };
     let (outcome, signal) = runtime.block_on(async {
         let signals = Signals::install().context("failed to install signal handlers")?;

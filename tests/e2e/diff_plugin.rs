@@ -237,8 +237,8 @@ async fn every_mistake_exits_with_one() {
         (&["diff", "upgrade", "web", "chart", "--detailed-exit-code"], "did you mean `--detailed-exitcode`?"),
         (&["diff", "upgrade", "web"], "needs a release and a chart"),
         (
-            &["diff", "upgrade", "web", "chart", "--output", "json"],
-            "output format `json` is not supported yet",
+            &["diff", "upgrade", "web", "chart", "--output", "dyff"],
+            "output format `dyff` is not supported; there are `diff`, `simple`, `json`, `structured`",
         ),
         (&["diff", "upgrade", "web", "chart", "--kube-context", "nowhere"], "nowhere"),
         (&["diff", "upgrade", "web", "chart", "--kube-token", "t"], "HELM_KUBETOKEN is not supported"),

@@ -98,6 +98,9 @@ mod tests {
             namespace: namespace.into(),
             revision,
             status,
+            uid: String::new(),
+            modified: None,
+            labels: std::collections::BTreeMap::default(),
         };
         let records = [
             record("ns1", "db", 9, ReleaseStatus::Failed),

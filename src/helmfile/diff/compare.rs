@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    hide,
+    Secrets, hide,
     manifest::{Body, Id, Object},
 };
 
@@ -56,11 +56,16 @@ impl Change {
         hide::is_secret(&self.id.kind)
     }
 
-    /// Both sides as they may be shown: a Secret's values become their lengths, unless `reveal`.
-    pub fn shown(&self, reveal: bool) -> (Option<Value>, Option<Value>) {
+    /// Both sides as they may be shown.
+    pub fn shown(&self, secrets: Secrets) -> (Option<Value>, Option<Value>) {
         let value = |side: &Option<Object>| side.as_ref().map(showable);
         let (old, new) = (value(&self.old), value(&self.new));
-        if reveal || !self.is_secret() { (old, new) } else { hide::hide(old.as_ref(), new.as_ref()) }
+        match secrets {
+            _ if !self.is_secret() => (old, new),
+            Secrets::Hidden => hide::hide(old.as_ref(), new.as_ref()),
+            Secrets::Shown => (old, new),
+            Secrets::Decoded => (old.map(hide::decode), new.map(hide::decode)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets without their values: two sides of a comparison that still show where they differ.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
 /// Fields of a Secret that hold nothing secret. Everything else is hidden, so that a misspelt `Data` does not leak.
@@ -18,6 +19,17 @@ pub(super) fn hide(old: Option<&Value>, new: Option<&Value>) -> (Option<Value>, 
     let old_side = old.map(|value| Side { other: new, mark: false }.object(value));
     let new_side = new.map(|value| Side { other: old, mark: true }.object(value));
     (old_side, new_side)
+}
+
+/// A Secret whose `data` is without its base64, where that gives a text.
+pub(super) fn decode(mut secret: Value) -> Value {
+    for value in secret.get_mut("data").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        let bytes = value.as_str().and_then(|text| STANDARD.decode(text.trim()).ok());
+        if let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            *value = text.into();
+        }
+    }
+    secret
 }
 
 /// One side being hidden, which is told from the other.

@@ -9,6 +9,10 @@ use crate::object::Gvk;
 /// The annotation that makes an object a hook, and says of which events.
 const HOOK: &str = "helm.sh/hook";
 
+/// What the API server keeps in `metadata`.
+const KEPT_BY_SERVER: [&str; 6] =
+    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+
 /// What two sides of a comparison have in common: the API version is left out, since a chart may move to another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
@@ -60,6 +64,18 @@ impl Object {
     pub fn is_test(&self) -> bool {
         let events = self.hook.iter().flat_map(|events| events.split(','));
         events.map(str::trim).any(|event| matches!(event, "test" | "test-success" | "test-failure"))
+    }
+
+    /// The same object as the cluster has it, or would have it: without what the API server keeps about it.
+    #[must_use]
+    pub fn as_in_cluster(&self, mut value: Value) -> Self {
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, _| !KEPT_BY_SERVER.contains(&field.as_str()));
+        }
+        Self { body: Body::Object(sorted_object(value)), ..self.clone() }
     }
 
     /// The object, where it could be read.

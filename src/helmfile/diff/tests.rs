@@ -85,7 +85,7 @@ fn a_changed_secret_shows_without_its_values() {
          -   password: REDACTED # (7 bytes)\n+   password: REDACTED # (7 bytes, changed)\n  stringData:\n\
          \u{20}   t: REDACTED # (7 bytes)\n\n"
     );
-    let revealed = print(&changes(SECRET, &new), &View { reveal_secrets: true, ..View::default() });
+    let revealed = print(&changes(SECRET, &new), &View { secrets: Secrets::Shown, ..View::default() });
     assert!(revealed.contains("+   password: aHVudGVyMw==\n"), "{revealed}");
 }
 

@@ -2,49 +2,94 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use serde_json::Value;
-use similar::{ChangeTag, DiffOp, TextDiff};
+use similar::ChangeTag;
 
-use super::{Change, Verb};
+use super::{
+    Change, Format, Verb, View, json,
+    records::{Record, differ, records},
+};
 
-/// How changes are shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct View {
-    /// Lines around a change; `None` for all.
-    pub context: Option<usize>,
-    /// Whether to use colours of the terminal.
-    pub color: bool,
-    /// Whether the values of Secrets are shown.
-    pub reveal_secrets: bool,
-    /// Kinds that are left out of the text.
-    pub suppress: Vec<String>,
+/// Prints the changes as the view wants them.
+pub fn print(changes: &[Change], view: &View) -> String {
+    match view.format {
+        Format::Diff => full(changes, view),
+        Format::Simple => simple(changes, view),
+        Format::Json => json::names(changes, view),
+        Format::Structured => json::fields(changes, view),
+    }
 }
 
-/// Prints the changes, each under a header such as `default, web, Deployment (apps) has changed:`.
-pub fn print(changes: &[Change], view: &View) -> String {
+/// Each change under a header such as `default, web, Deployment (apps) has changed:`.
+fn full(changes: &[Change], view: &View) -> String {
     let mut out = String::new();
-    for change in changes.iter().filter(|change| !view.suppress.contains(&change.id().kind)) {
-        out.push_str(&painted(&header(change), Paint::Header, view));
+    for change in changes.iter().filter(|change| !view.suppresses(&change.id().kind)) {
+        let records = records(change, view);
+        let is_suppressed = !view.suppress_lines.is_empty() && !differ(&records);
+        let has_changed = match change.verb() {
+            Verb::Added => "has been added:",
+            Verb::Changed if is_suppressed => "has changed, but diff is empty after suppression.",
+            Verb::Changed => "has changed:",
+            Verb::Removed => "has been removed:",
+            Verb::Kept => "has been removed from the release, but is kept:",
+        };
+        header(change, has_changed, view, &mut out);
+        if !is_suppressed {
+            lines(&records, view, &mut out);
+        }
         out.push('\n');
-        let (old, new) = change.shown(view.reveal_secrets);
-        let hidden = change.is_secret() && !view.reveal_secrets;
-        let text = |side: Option<Value>| side.map(|value| yaml(&value, hidden)).unwrap_or_default();
-        lines(&text(old), &text(new), view, &mut out);
     }
     out
 }
 
-fn header(change: &Change) -> String {
+/// Each change as a line such as `default, web, Deployment (apps) to be changed.`, and their numbers.
+fn simple(changes: &[Change], view: &View) -> String {
+    let mut out = String::new();
+    let (mut added, mut changed, mut removed) = (0, 0, 0);
+    for change in changes {
+        let to_be = match change.verb() {
+            Verb::Added => {
+                added += 1;
+                "to be added."
+            }
+            Verb::Changed if is_all_suppressed(change, view) => {
+                "has changed, but diff is empty after suppression."
+            }
+            Verb::Changed => {
+                changed += 1;
+                "to be changed."
+            }
+            Verb::Removed => {
+                removed += 1;
+                "to be removed."
+            }
+            Verb::Kept => "to be removed from the release, but kept.",
+        };
+        header(change, to_be, view, &mut out);
+    }
+    // Writing to a String cannot fail.
+    let _infallible = writeln!(
+        out,
+        "Plan: {added} to add, {changed} to change, {removed} to destroy, 0 to change ownership."
+    );
+    out
+}
+
+/// Whether nothing of a changed object would be shown, since each line that differs is suppressed.
+pub(super) fn is_all_suppressed(change: &Change, view: &View) -> bool {
+    !view.suppress_lines.is_empty() && !differ(&records(change, view))
+}
+
+/// What stands in parentheses behind the kind: the group, and for the core group the version, as readers are used to.
+pub(super) fn api(change: &Change) -> &str {
+    let group = &change.id().group;
+    if group.is_empty() { change.api_version() } else { group }
+}
+
+fn header(change: &Change, end: &str, view: &View, out: &mut String) {
     let id = change.id();
-    // For the core group this is the version, as readers are used to.
-    let api = if id.group.is_empty() { change.api_version() } else { &id.group };
-    let verb = match change.verb() {
-        Verb::Added => "has been added",
-        Verb::Changed => "has changed",
-        Verb::Removed => "has been removed",
-        Verb::Kept => "has been removed from the release, but is kept",
-    };
-    printable(&format!("{}, {}, {} ({api}) {verb}:", id.namespace, id.name, id.kind)).into_owned()
+    let text = format!("{}, {}, {} ({}) {end}", id.namespace, id.name, id.kind, api(change));
+    // Writing to a String cannot fail.
+    let _infallible = writeln!(out, "{}", painted(&printable(&text), Paint::Header, view));
 }
 
 /// What comes from templates must not steer the reader's terminal.
@@ -57,58 +102,29 @@ fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn yaml(value: &Value, hidden: bool) -> String {
-    // Texts of several lines are printed as such, and no line is wrapped, so that a change of one line shows as one.
-    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-    let text = serde_saphyr::to_string_with_options(value, options).unwrap_or_else(|_| value.to_string());
-    if hidden { text.lines().map(unquoted).collect() } else { text }
-}
-
-/// The marker of a hidden value without the quotes that its `#` makes necessary: nobody parses this.
-fn unquoted(line: &str) -> String {
-    let plain = ["\"", "'"].into_iter().find_map(|quote| {
-        let (key, rest) = line.split_once(&format!("{quote}REDACTED # ("))?;
-        Some(format!("{key}REDACTED # ({}\n", rest.strip_suffix(quote)?))
-    });
-    plain.unwrap_or_else(|| format!("{line}\n"))
-}
-
-/// Above this number of lines the comparison would take seconds, and nobody reads it.
-const COMPARABLE: usize = 40_000;
-
-fn lines(old: &str, new: &str, view: &View, out: &mut String) {
-    if old.lines().count() + new.lines().count() > COMPARABLE {
-        for (text, tag) in [(old, ChangeTag::Delete), (new, ChangeTag::Insert)] {
-            text.lines().for_each(|text| line(tag, text, view, out));
-        }
-        out.push('\n');
-        return;
-    }
-    let diff = TextDiff::from_lines(old, new);
-    let last = diff.ops().last().map_or(0, |op| op.new_range().end.max(op.old_range().end));
-    let groups: Vec<Vec<DiffOp>> = match view.context {
-        Some(context) => diff.grouped_ops(context),
-        None => vec![diff.ops().to_vec()],
-    };
-    let mut shown = 0;
-    for group in &groups {
-        let start = group.first().map_or(0, |op| op.old_range().start);
-        if start > shown {
+fn lines(records: &[Record], view: &View, out: &mut String) {
+    let mut is_gap = false;
+    for (record, is_near) in records.iter().zip(near(records, view.context)) {
+        if is_near {
+            line(record.tag, &record.text, view, out);
+        } else if !is_gap {
             out.push_str("...\n");
         }
-        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            line(change.tag(), change.value().trim_end_matches('\n'), view, out);
+        is_gap = !is_near;
+    }
+}
+
+/// Which lines are a change, or at most `context` lines from one.
+fn near(records: &[Record], context: Option<usize>) -> Vec<bool> {
+    let Some(context) = context else { return vec![true; records.len()] };
+    let mut near = vec![false; records.len()];
+    for (at, _) in records.iter().enumerate().filter(|(_, record)| record.tag != ChangeTag::Equal) {
+        let end = at.saturating_add(context).saturating_add(1).min(records.len());
+        if let Some(lines) = near.get_mut(at.saturating_sub(context)..end) {
+            lines.fill(true);
         }
-        shown = group.last().map_or(0, |op| op.old_range().end);
     }
-    if groups
-        .last()
-        .and_then(|group| group.last())
-        .is_some_and(|op| op.new_range().end.max(op.old_range().end) < last)
-    {
-        out.push_str("...\n");
-    }
-    out.push('\n');
+    near
 }
 
 fn line(tag: ChangeTag, text: &str, view: &View, out: &mut String) {

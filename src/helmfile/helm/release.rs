@@ -1,6 +1,6 @@
 //! Releases as Helm stores them: one Secret per revision, whose labels say what it is and whose data is the release.
 
-use std::{fmt, io::Read as _, str::FromStr};
+use std::{collections::BTreeMap, fmt, io::Read as _, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::Secret;
@@ -95,7 +95,16 @@ pub struct ReleaseMeta {
     pub revision: u32,
     /// What Helm says about it.
     pub status: ReleaseStatus,
+    /// UID of its Secret; empty when unknown.
+    pub uid: String,
+    /// When Helm wrote it last, in seconds since 1970.
+    pub modified: Option<i64>,
+    /// The labels of its Secret that are not Helm's own.
+    pub labels: BTreeMap<String, String>,
 }
+
+/// The labels that Helm sets itself.
+const OWN_LABELS: [&str; 6] = ["createdAt", "modifiedAt", "name", "owner", "status", "version"];
 
 impl ReleaseMeta {
     /// Name of the Secret that holds this revision.
@@ -111,6 +120,17 @@ impl ReleaseMeta {
             namespace: secret.namespace()?,
             revision: labels.get("version")?.parse().ok()?,
             status: labels.get("status")?.parse().unwrap_or(ReleaseStatus::Unknown),
+            uid: secret.uid().unwrap_or_default(),
+            // Helm replaces the one by the other when it writes again.
+            modified: labels
+                .get("modifiedAt")
+                .or_else(|| labels.get("createdAt"))
+                .and_then(|seconds| seconds.parse().ok()),
+            labels: labels
+                .iter()
+                .filter(|(name, _)| !OWN_LABELS.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         })
     }
 }
@@ -313,6 +333,24 @@ pub async fn history(client: &Client, namespace: &str, name: &str) -> Result<Vec
     Ok(all)
 }
 
+/// All revisions of all releases in a namespace, by name, newest first. Only metadata is transferred.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub async fn histories(
+    client: &Client,
+    namespace: &str,
+) -> Result<BTreeMap<String, Vec<ReleaseMeta>>, ReleaseError> {
+    let mut histories: BTreeMap<String, Vec<ReleaseMeta>> = BTreeMap::new();
+    for meta in revisions(client, namespace, "owner=helm").await? {
+        histories.entry(meta.name.clone()).or_default().push(meta);
+    }
+    for history in histories.values_mut() {
+        history.sort_by_key(|meta| std::cmp::Reverse(meta.revision));
+    }
+    Ok(histories)
+}
+
 /// The newest revision of a release, whatever its status.
 ///
 /// # Errors
@@ -467,6 +505,9 @@ mod tests {
             namespace: "n".into(),
             revision,
             status: ReleaseStatus::Superseded,
+            uid: String::new(),
+            modified: None,
+            labels: BTreeMap::new(),
         };
         let listed = newest_of_each(vec![meta("b", 9), meta("a", 2), meta("b", 10), meta("a", 1)]);
         assert_eq!(listed, [meta("a", 2), meta("b", 10)]);

@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube::Client;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -134,42 +133,6 @@ fn manifests(text: &str) -> &str {
 pub fn api_version_flags(served: &BTreeSet<String>) -> Vec<String> {
     let all: Vec<&str> = served.iter().map(String::as_str).collect();
     all.chunks(200).map(|some| format!("--api-versions={}", some.join(","))).collect()
-}
-
-/// The cluster's version.
-///
-/// # Errors
-/// When the API server does not answer.
-pub async fn kube_version(client: &Client) -> Result<String, kube::Error> {
-    Ok(client.apiserver_version().await?.git_version)
-}
-
-/// Everything that the cluster serves, by two requests. Kinds of subresources count, as they do for Helm. Empty when the
-/// API server is too old (before 1.26) for that question.
-///
-/// # Errors
-/// When the API server does not answer.
-pub async fn api_versions(client: &Client) -> Result<BTreeSet<String>, kube::Error> {
-    let lists =
-        [client.list_core_api_versions_aggregated().await?, client.list_api_groups_aggregated().await?];
-    let mut found = BTreeSet::new();
-    for group in lists.into_iter().flat_map(|list| list.items) {
-        let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
-        for version in group.versions {
-            let Some(number) = version.version else { continue };
-            let api_version = if name.is_empty() { number } else { format!("{name}/{number}") };
-            for resource in version.resources {
-                let of_subresources = resource.subresources.into_iter().filter_map(|sub| sub.response_kind);
-                let kinds =
-                    resource.response_kind.into_iter().chain(of_subresources).filter_map(|gvk| gvk.kind);
-                found.extend(
-                    kinds.filter(|kind| !kind.is_empty()).map(|kind| format!("{api_version}/{kind}")),
-                );
-            }
-            found.insert(api_version);
-        }
-    }
-    Ok(found)
 }
 
 /// What a chart and its values can ask of a cluster, as far as their bytes tell.

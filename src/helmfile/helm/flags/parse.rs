@@ -5,10 +5,15 @@ use std::{
     path::PathBuf,
 };
 
-use super::reader::{Item, Reader, truth};
-use super::table::{Flag, Form, Role};
-use crate::environment::Environment;
-use crate::helmfile::helm::plugin::{DryRun, OldValues, UpgradeArgs};
+use super::{
+    args::{DryRun, OldValues, UpgradeArgs},
+    reader::{Item, Reader, truth},
+    table::{Flag, Form, Role},
+};
+use crate::{
+    environment::Environment,
+    helmfile::diff::{Format, LinePattern, Secrets},
+};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +40,7 @@ pub fn parse(args: &[OsString], env: &Environment) -> Result<Asked, FlagError> {
         ignore_unknown: env.is_true("HELM_DIFF_IGNORE_UNKNOWN_FLAGS"),
     };
     let mut asked = defaults(&env)?;
-    let mut format = env.get("HELM_DIFF_OUTPUT").unwrap_or(FORMAT).to_owned();
+    let mut output = None;
     let mut positional = Vec::new();
     while let Some(item) = reader.next()? {
         match item {
@@ -43,20 +48,29 @@ pub fn parse(args: &[OsString], env: &Environment) -> Result<Asked, FlagError> {
             Item::Flag(flag, value) if flag.name == "help" && value == "true" => {
                 return Ok(Asked::Help(super::table::help()));
             }
-            Item::Flag(flag, value) if flag.name == "output" => format = value,
+            Item::Flag(flag, value) if flag.name == "output" => output = Some(value),
             Item::Flag(flag, value) => apply(&mut asked, flag, value)?,
         }
     }
-    if format != FORMAT {
-        return Err(FlagError::Output(format));
-    }
+    asked.view.format = format(output.as_deref(), &env)?;
     let given = positional.len();
     let [release, chart] = <[String; 2]>::try_from(positional).map_err(|_| FlagError::Positional(given))?;
     Ok(Asked::Upgrade(Box::new(UpgradeArgs { release, chart, ..asked })))
 }
 
-/// The one output format that there is.
-const FORMAT: &str = "diff";
+/// The format by flag or by the environment. Another tool that is to show the differences is refused, unless a format is
+/// asked for by flag, which wins over it.
+fn format(flag: Option<&str>, env: &Env<'_>) -> Result<Format, FlagError> {
+    if flag.is_none() && env.get("HELM_DIFF_TOOL").is_some() {
+        return Err(FlagError::Unsupported {
+            flag: "HELM_DIFF_TOOL".into(),
+            what: "show differences by another program",
+        });
+    }
+    let Some(name) = flag.or_else(|| env.get("HELM_DIFF_OUTPUT")) else { return Ok(Format::Diff) };
+    let known = Format::ALL.iter().find(|(known, _)| *known == name);
+    known.map(|(_, format)| *format).ok_or_else(|| FlagError::Output(name.to_owned()))
+}
 
 struct Env<'a>(&'a Environment);
 
@@ -72,16 +86,11 @@ impl Env<'_> {
 
 /// What the environment asks for.
 fn defaults(env: &Env<'_>) -> Result<UpgradeArgs, FlagError> {
-    if env.is_true("HELM_DIFF_THREE_WAY_MERGE") {
-        return Err(FlagError::NotYet {
-            flag: "HELM_DIFF_THREE_WAY_MERGE".into(),
-            what: "compare with the live objects",
-        });
-    }
     let mut asked = UpgradeArgs {
         namespace: env.get("HELM_NAMESPACE").map(str::to_owned),
         kube_context: env.get("HELM_KUBECONTEXT").map(str::to_owned),
         color: env.get("HELM_DIFF_COLOR").and_then(truth).or_else(|| env.get("NO_COLOR").map(|_| false)),
+        three_way: env.is_true("HELM_DIFF_THREE_WAY_MERGE"),
         dry_run: env.is_true("HELM_DIFF_USE_UPGRADE_DRY_RUN").then_some(DryRun::Server),
         ..UpgradeArgs::default()
     };
@@ -95,8 +104,9 @@ fn apply(asked: &mut UpgradeArgs, flag: &'static Flag, value: String) -> Result<
     let on = flag.form == Form::Switch && value == "true";
     match flag.role {
         Role::Ours => ours(asked, flag, value, on)?,
-        Role::Later if flag.form == Form::Switch && !on => {}
-        Role::Later => return Err(FlagError::NotYet { flag: format!("--{}", flag.name), what: flag.help }),
+        Role::Unsupported => {
+            return Err(FlagError::Unsupported { flag: format!("--{}", flag.name), what: flag.help });
+        }
         Role::NoEffect => {}
         Role::Template | Role::Values => {
             if flag.name == "values" && value.split(',').any(|file| file.trim() == "-") {
@@ -123,7 +133,10 @@ fn ours(asked: &mut UpgradeArgs, flag: &Flag, value: String, on: bool) -> Result
         "no-color" if on => asked.color = Some(false),
         "suppress" => asked.view.suppress.push(value),
         "suppress-secrets" if on => asked.view.suppress.push("Secret".into()),
-        "show-secrets" => asked.view.reveal_secrets = on,
+        "suppress-output-line-regex" => asked.view.suppress_lines.push(line_pattern(flag, &value)?),
+        "show-secrets-decoded" if on => asked.view.secrets = Secrets::Decoded,
+        "show-secrets" if on && asked.view.secrets == Secrets::Hidden => asked.view.secrets = Secrets::Shown,
+        "three-way-merge" => asked.three_way = on,
         "include-tests" => asked.tests = on,
         "no-hooks" => asked.no_hooks = on,
         "reset-values" if on => asked.old_values = OldValues::Forget,
@@ -140,6 +153,13 @@ fn ours(asked: &mut UpgradeArgs, flag: &Flag, value: String, on: bool) -> Result
         _ => {}
     }
     Ok(())
+}
+
+fn line_pattern(flag: &Flag, value: &str) -> Result<LinePattern, FlagError> {
+    LinePattern::new(value).ok_or_else(|| FlagError::BadValue {
+        flag: format!("--{}", flag.name),
+        wanted: "a regular expression",
+    })
 }
 
 fn context(flag: &str, lines: &str) -> Result<Option<usize>, FlagError> {
@@ -181,16 +201,16 @@ pub enum FlagError {
         /// What it takes.
         wanted: &'static str,
     },
-    /// A flag that comes later.
-    #[error("flag `{flag}` ({what}) is not supported yet")]
-    NotYet {
-        /// The flag.
+    /// A flag or variable of upstream's that is not followed.
+    #[error("`{flag}` ({what}) is not supported")]
+    Unsupported {
+        /// The flag or variable.
         flag: String,
         /// What it would do.
         what: &'static str,
     },
-    /// An output format that comes later.
-    #[error("output format `{0}` is not supported yet; there is `diff`")]
+    /// An output format that there is not here.
+    #[error("output format `{0}` is not supported; there are {names}", names = formats())]
     Output(String),
     /// Not `RELEASE CHART`.
     #[error("needs a release and a chart (`helm diff upgrade [flags] RELEASE CHART`), but {0} were given")]
@@ -201,6 +221,10 @@ pub enum FlagError {
     /// An argument that is no text.
     #[error("argument {0} is not valid UTF-8")]
     NotText(usize),
+}
+
+fn formats() -> String {
+    Format::ALL.map(|(name, _)| format!("`{name}`")).join(", ")
 }
 
 fn hint(meant: Option<&str>) -> String {

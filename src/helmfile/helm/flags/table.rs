@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use Form::{Optional, Switch, Value};
-use Role::{Later, NoEffect, Ours, Template, Values};
+use Role::{NoEffect, Ours, Template, Unsupported, Values};
 
 /// How a flag is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub(super) enum Role {
     Ours,
     /// Accepted and without effect, for the given reason.
     NoEffect,
-    /// Not done yet: refused when used.
-    Later,
+    /// Upstream's, and refused here.
+    Unsupported,
 }
 
 /// A flag.
@@ -63,10 +63,13 @@ pub(super) const FLAGS: &[Flag] = &[
     short('C', flag("context", Value, Ours, "lines shown around a change; all by default")),
     flag("color", Switch, Ours, "use colours even when stdout is no terminal"),
     flag("no-color", Switch, Ours, "use no colours"),
-    flag("output", Value, Ours, "format of the output: diff"),
-    flag("suppress", Value, Ours, "leave objects of this kind out of the output (repeatable); they still count as changes"),
+    flag("output", Value, Ours, "format of the output: diff, simple, json or structured"),
+    flag("suppress", Value, Ours, "don't show what differs in objects of this kind (repeatable); they still count as changes"),
     short('q', flag("suppress-secrets", Switch, Ours, "the same for Secrets")),
     flag("show-secrets", Switch, Ours, "show the values of Secrets"),
+    flag("show-secrets-decoded", Switch, Ours, "show the values of Secrets without their base64"),
+    flag("suppress-output-line-regex", Value, Ours, "don't show lines that match (repeatable); they still count as changes"),
+    flag("three-way-merge", Switch, Ours, "compare the live objects with what an upgrade would make of them"),
     flag("include-tests", Switch, Ours, "compare the hooks that `helm test` runs, too"),
     flag("no-hooks", Switch, Ours, "compare no hooks"),
     flag("reset-values", Switch, Ours, "forget the values of the deployed release"),
@@ -122,9 +125,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("normalize-manifests", Switch, NoEffect, "manifests are always normalised"),
     short('D', flag("find-renames", Value, NoEffect, "a renamed object shows as one removed and one added")),
     flag("debug", Switch, NoEffect, "helm takes this flag itself"),
-    flag("three-way-merge", Switch, Later, "compare with the live objects"),
-    flag("suppress-output-line-regex", Value, Later, "leave matching lines out of the output"),
-    flag("show-secrets-decoded", Switch, Later, "show the values of Secrets without their base64"),
+    flag("diff-tool", Value, Unsupported, "show differences by another program"),
 ];
 
 /// The flags, for people.
@@ -138,7 +139,7 @@ pub(super) fn help() -> String {
         (Values, "Values, handed to `helm template`"),
         (Template, "Flags that are handed to `helm template`"),
         (NoEffect, "Accepted, without effect"),
-        (Later, "Not supported yet"),
+        (Unsupported, "Not supported"),
     ] {
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "\n{title}:");

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use super::{table::FLAGS, *};
-use crate::helmfile::helm::plugin::{DryRun, OldValues, UpgradeArgs};
+use crate::helmfile::diff::{Format, LinePattern, Secrets};
 
 fn read(args: &str, env: &[(&str, &str)]) -> Result<UpgradeArgs, FlagError> {
     let args: Vec<OsString> = args.split_whitespace().map(Into::into).collect();
@@ -25,7 +25,7 @@ fn reads_what_helmfile_passes() {
          --post-renderer p --post-renderer-args=--x --skip-schema-validation --take-ownership --server-side auto \
          --values /tmp/a --values /tmp/b --set a=b --set-string c=d --set-file e=f --reset-values \
          --detailed-exitcode --strip-trailing-cr --include-tests --suppress ConfigMap --suppress-secrets \
-         --show-secrets --no-hooks --no-color --context 3 --output diff",
+         --show-secrets --no-hooks --no-color --context 3 --output diff --suppress-output-line-regex ^a.*b$",
         &[("HELM_NAMESPACE", "team")],
     )
     .unwrap();
@@ -56,12 +56,14 @@ fn reads_what_helmfile_passes() {
     assert_eq!(asked.old_values, OldValues::Forget);
     assert_eq!((asked.view.context, asked.color), (Some(3), Some(false)));
     assert_eq!(asked.view.suppress, ["ConfigMap", "Secret"]);
+    assert_eq!((asked.view.format, asked.view.secrets), (Format::Diff, Secrets::Shown));
+    assert_eq!(asked.view.suppress_lines, [LinePattern::new("^a.*b$").unwrap()]);
     assert!(
         asked.allow_unreleased
             && asked.detailed_exitcode
             && asked.tests
             && asked.no_hooks
-            && asked.view.reveal_secrets
+            && !asked.three_way
     );
     assert!(asked.disable_validation && asked.given_api_versions && asked.given_kube_version);
 }
@@ -92,10 +94,18 @@ fn says_what_is_wrong() {
         ("a b --context x", "flag `--context` needs a number of lines"),
         ("a b --devel=perhaps", "flag `--devel` needs `true` or `false`"),
         ("a b --dry-run=x", "flag `--dry-run` needs `server`, `client` or `none`"),
-        ("a b --output json", "output format `json` is not supported yet; there is `diff`"),
         (
-            "a b --three-way-merge",
-            "flag `--three-way-merge` (compare with the live objects) is not supported yet",
+            "a b --output dyff",
+            "output format `dyff` is not supported; there are `diff`, `simple`, `json`, `structured`",
+        ),
+        (
+            "a b --output=template",
+            "output format `template` is not supported; there are `diff`, `simple`, `json`, `structured`",
+        ),
+        ("a b --diff-tool meld", "`--diff-tool` (show differences by another program) is not supported"),
+        (
+            "a b --suppress-output-line-regex ((",
+            "flag `--suppress-output-line-regex` needs a regular expression",
         ),
         ("a", "needs a release and a chart (`helm diff upgrade [flags] RELEASE CHART`), but 1 were given"),
         (
@@ -106,7 +116,6 @@ fn says_what_is_wrong() {
     ] {
         assert_eq!(read(args, &[]).unwrap_err().to_string(), message, "{args}");
     }
-    assert!(read("a b --three-way-merge=false", &[]).is_ok());
 }
 
 #[test]
@@ -122,9 +131,24 @@ fn the_environment_speaks_where_flags_do_not() {
     assert_eq!(read("a b", &[("NO_COLOR", "1")]).unwrap().color, Some(false));
     assert_eq!(read("a b", &[("HELM_DIFF_OUTPUT_CONTEXT", "5")]).unwrap().view.context, Some(5));
     assert_eq!(read("a b -C -1", &[("HELM_DIFF_OUTPUT_CONTEXT", "5")]).unwrap().view.context, None);
-    assert!(read("a b", &[("HELM_DIFF_OUTPUT", "json")]).is_err());
-    assert!(read("a b --output diff", &[("HELM_DIFF_OUTPUT", "json")]).is_ok());
-    assert!(read("a b", &[("HELM_DIFF_THREE_WAY_MERGE", "true")]).is_err());
+    for (args, env, format) in [
+        ("a b", &[("HELM_DIFF_OUTPUT", "json")][..], Some(Format::Json)),
+        ("a b --output simple", &[("HELM_DIFF_OUTPUT", "dyff")], Some(Format::Simple)),
+        ("a b", &[("HELM_DIFF_OUTPUT", "dyff")], None),
+        ("a b", &[("HELM_DIFF_TOOL", "meld")], None),
+        ("a b", &[("HELM_DIFF_TOOL", "")], Some(Format::Diff)),
+        ("a b --output structured", &[("HELM_DIFF_TOOL", "meld")], Some(Format::Structured)),
+    ] {
+        assert_eq!(read(args, env).ok().map(|asked| asked.view.format), format, "{args} {env:?}");
+    }
+    let live = [("HELM_DIFF_THREE_WAY_MERGE", "true")];
+    assert!(read("a b", &live).unwrap().three_way && read("a b --three-way-merge", &[]).unwrap().three_way);
+    assert!(!read("a b --three-way-merge=false", &live).unwrap().three_way);
+    assert!(read("a b", &[("HELM_DIFF_NORMALIZE_MANIFESTS", "true")]).is_ok());
+    assert_eq!(
+        read("a b", &[("HELM_DIFF_USE_UPGRADE_DRY_RUN", "true")]).unwrap().dry_run,
+        Some(DryRun::Server)
+    );
 }
 
 #[test]
@@ -138,6 +162,19 @@ fn values_win_over_each_other_as_in_helm() {
         ("a b --reset-then-reuse-values", OldValues::ResetThenReuse),
     ] {
         assert_eq!(read(args, &[]).unwrap().old_values, old, "{args}");
+    }
+}
+
+#[test]
+fn the_more_telling_way_to_show_secrets_wins() {
+    for (args, secrets) in [
+        ("a b", Secrets::Hidden),
+        ("a b --show-secrets=false", Secrets::Hidden),
+        ("a b --show-secrets", Secrets::Shown),
+        ("a b --show-secrets-decoded --show-secrets", Secrets::Decoded),
+        ("a b --show-secrets --show-secrets-decoded", Secrets::Decoded),
+    ] {
+        assert_eq!(read(args, &[]).unwrap().view.secrets, secrets, "{args}");
     }
 }
 
