@@ -237,8 +237,8 @@ async fn every_mistake_exits_with_one() {
         (&["diff", "upgrade", "web", "chart", "--detailed-exit-code"], "did you mean `--detailed-exitcode`?"),
         (&["diff", "upgrade", "web"], "needs a release and a chart"),
         (
-            &["diff", "upgrade", "web", "chart", "--output", "json"],
-            "output format `json` is not supported yet",
+            &["diff", "upgrade", "web", "chart", "--output", "dyff"],
+            "output format `dyff` is not supported; there are `diff`, `simple`, `json`, `structured`",
         ),
         (&["diff", "upgrade", "web", "chart", "--kube-context", "nowhere"], "nowhere"),
         (&["diff", "upgrade", "web", "chart", "--kube-token", "t"], "HELM_KUBETOKEN is not supported"),
@@ -365,4 +365,202 @@ async fn helmfile_applies_what_has_changed_and_then_nothing() {
     assert!(third.contains(&expected) && !third.contains(", patched, ConfigMap"), "{third}");
     let data = ["get", "configmap", "web", "--namespace", namespace, "--output", "jsonpath={.data.message}"];
     assert_eq!(helm.plane.kubectl(&data).await, "two");
+}
+
+/// A ConfigMap, a Deployment and a custom resource.
+const THREE: &str = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data:
+  message: {{ .Values.message | default \"hello\" }}
+{{- if not .Values.less }}
+  more: x
+{{- end }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: {{ .Values.app | default \"web\" }}}}
+  template:
+    metadata: {labels: {app: {{ .Values.app | default \"web\" }}}}
+    spec: {containers: [{name: web, image: example.org/web, ports: [{containerPort: 80}]}]}
+---
+apiVersion: diff.example.org/v1
+kind: Widget
+metadata: {name: web}
+spec: {size: 1, parts: [{name: a, count: 1}]}
+";
+
+const WIDGET: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.diff.example.org}
+spec:
+  group: diff.example.org
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+";
+
+impl Helm {
+    /// One whose chart has these three.
+    async fn with_three() -> Self {
+        let helm = Self::with(THREE).await;
+        helm.plane.kubectl_with(&["apply", "--server-side", "--filename", "-"], WIDGET).await;
+        helm.plane
+            .kubectl(&[
+                "wait",
+                "--for=condition=established",
+                "crd/widgets.diff.example.org",
+                "--timeout=60s",
+            ])
+            .await;
+        helm
+    }
+
+    async fn kubectl(&self, args: &[&str]) -> String {
+        self.plane.kubectl(&[&["--namespace", &self.namespace], args].concat()).await
+    }
+
+    /// Edits all three behind Helm's back.
+    async fn drift(&self) {
+        let patch = r#"{"data": {"message": "edited", "extra": "stays"}}"#;
+        self.kubectl(&["patch", "configmap", "web", "--patch", patch]).await;
+        self.kubectl(&["scale", "deployment", "web", "--replicas=5"]).await;
+        let patch = r#"{"spec": {"size": 7}}"#;
+        self.kubectl(&["patch", "widget", "web", "--type=merge", "--patch", patch]).await;
+    }
+
+    async fn live(&self, flags: &[&str]) -> Said {
+        self.diff(&[&["--three-way-merge"], flags].concat()).await
+    }
+
+    /// The versions of those that no controller writes.
+    async fn versions(&self) -> String {
+        let paths = "jsonpath={.items[*].metadata.resourceVersion}";
+        self.kubectl(&["get", "configmap/web", "widget/web", "--output", paths]).await
+    }
+}
+
+#[tokio::test]
+async fn edits_of_live_objects_are_found_on_request() {
+    let helm = Helm::with_three().await;
+    helm.deliver(&[]).await;
+    assert_eq!(helm.live(&[]).await.is(SAME), "");
+    helm.drift().await;
+    assert_eq!(helm.diff(&[]).await.is(SAME), "");
+    let before = helm.versions().await;
+    let namespace = &helm.namespace;
+    let shown = helm.live(&["--context", "0"]).await.is(CHANGED);
+    assert_eq!(
+        shown,
+        format!(
+            "{namespace}, web, ConfigMap (v1) has changed:\n...\n-   message: edited\n+   message: hello\n...\n\n\
+             {namespace}, web, Deployment (apps) has changed:\n...\n-   replicas: 5\n+   replicas: 2\n...\n\n\
+             {namespace}, web, Widget (diff.example.org) has changed:\n...\n-   size: 7\n+   size: 1\n\n"
+        )
+    );
+    let all = helm.live(&[]).await.is(CHANGED);
+    for word in ["managedFields", "uid:", "resourceVersion", "creationTimestamp", "generation:", "status:"] {
+        assert!(!all.contains(word), "{word}: {all}");
+    }
+    // What somebody has added stays, and nothing has been written.
+    assert!(all.contains("\n    extra: stays\n"), "{all}");
+    assert_eq!(helm.versions().await, before);
+
+    helm.deliver(&["--force-conflicts"]).await;
+    assert_eq!(helm.live(&[]).await.is(SAME), "");
+    helm.kubectl(&["delete", "configmap/web", "widget/web"]).await;
+    let shown = helm.live(&[]).await.is(CHANGED);
+    assert!(shown.contains(", web, ConfigMap (v1) has been added:\n"), "{shown}");
+    assert!(shown.contains(", web, Widget (diff.example.org) has been added:\n"), "{shown}");
+    assert!(!shown.contains("Deployment"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_release_of_client_side_writes_is_compared_with_live_objects_too() {
+    let helm = Helm::with_three().await;
+    helm.deliver(&["--server-side=false"]).await;
+    assert_eq!(helm.live(&[]).await.is(SAME), "");
+    // What the chart does not have any more goes, though no apply has ever owned it.
+    let namespace = &helm.namespace;
+    assert_eq!(
+        helm.live(&["--context", "0", "--set", "less=true"]).await.is(CHANGED),
+        format!("{namespace}, web, ConfigMap (v1) has changed:\n...\n-   more: x\n\n")
+    );
+    helm.drift().await;
+    let shown = helm.live(&["--context", "0"]).await.is(CHANGED);
+    for line in ["+   message: hello\n", "+   replicas: 2\n", "+   size: 1\n"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_to_try_is_compared_with_the_deployed_revision() {
+    let helm = Helm::with_three().await;
+    helm.deliver(&[]).await;
+    // The selector of a Deployment can't be changed.
+    let said = helm.live(&["--set", "app=other", "--context", "0"]).await.is(CHANGED);
+    let note = format!(
+        "Deployment {}/web is compared with the last deployed revision, since the API server did not try the upgrade (",
+        helm.namespace
+    );
+    assert!(said.starts_with(&note) && said.contains("immutable"), "{said}");
+    assert!(said.contains("-       app: web\n+       app: other\n"), "{said}");
+    assert!(!said.contains("ConfigMap"), "{said}");
+}
+
+#[tokio::test]
+async fn secrets_stay_hidden_when_live_objects_are_compared() {
+    let helm = Helm::with(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {b: hunter2}\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {name: setup, annotations: {helm.sh/hook: test}}\nspec: {containers: [{name: a, image: b}]}\n",
+    )
+    .await;
+    helm.deliver(&[]).await;
+    assert_eq!(helm.live(&["--include-tests"]).await.is(SAME), "");
+    let patch = r#"{"stringData": {"b": "edited-secret"}}"#;
+    helm.kubectl(&["patch", "secret", "web", "--patch", patch]).await;
+    let namespace = &helm.namespace;
+    assert_eq!(
+        helm.live(&["--context", "0"]).await.is(CHANGED),
+        format!(
+            "{namespace}, web, Secret (v1) has changed:\n...\n\
+             -   b: REDACTED # (13 bytes)\n+   b: REDACTED # (7 bytes, changed)\n...\n\n"
+        )
+    );
+    let decoded = helm.live(&["--context", "0", "--show-secrets-decoded"]).await.is(CHANGED);
+    assert!(decoded.contains("-   b: edited-secret\n+   b: hunter2\n"), "{decoded}");
+}
+
+#[tokio::test]
+async fn programs_get_json_from_helm_and_from_helmfile() {
+    let helm = Helm::with(CONFIG_MAP).await;
+    helm.deliver(&[]).await;
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let unchanged = helm.diff(&["--output", "json"]).await.is(SAME);
+    assert_eq!(json(&unchanged), serde_json::json!([]));
+    let entry = serde_json::json!([{"api": "v1", "kind": "ConfigMap", "namespace": helm.namespace, "name": "web", "change": "MODIFY"}]);
+    let changed = helm.diff(&["--output", "json", "--set", "message=bye"]).await.is(CHANGED);
+    assert_eq!(json(&changed), entry);
+
+    helm.write("helmfile.yaml", "releases:\n- name: web\n  chart: ./chart\n  values: [{message: bye}]\n");
+    let diff = ["diff", "--detailed-exitcode", "--output"];
+    let structured = helm.helmfile(&[&diff[..], &["structured"]].concat()).await.is(CHANGED);
+    let start = structured.find("[\n").unwrap();
+    let parsed = json(structured.split_at(start).1);
+    assert_eq!(
+        parsed[0]["changes"],
+        serde_json::json!([{"path": "data", "field": "message", "change": "replace", "oldValue": "hello", "newValue": "bye"}])
+    );
+    // helmfile hands on what it does not know itself.
+    helm.kubectl(&["patch", "configmap", "web", "--patch", r#"{"data": {"message": "edited"}}"#]).await;
+    let args = [&diff[..], &["diff", "--context", "0", "--diff-args", "--three-way-merge"]].concat();
+    let live = helm.helmfile(&args).await.is(CHANGED);
+    assert!(live.contains("-   message: edited\n+   message: bye\n"), "{live}");
 }

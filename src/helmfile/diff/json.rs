@@ -14,7 +14,7 @@ use super::{
 pub(super) fn names(changes: &[Change], view: &View) -> String {
     let name = |change| {
         let id = Change::id(change);
-        Name {
+        Named {
             api: api(change),
             kind: &id.kind,
             namespace: &id.namespace,
@@ -68,7 +68,7 @@ fn word(change: &Change, view: &View) -> &'static str {
 }
 
 #[derive(Serialize)]
-struct Name<'a> {
+struct Named<'a> {
     api: &'a str,
     kind: &'a str,
     namespace: &'a str,
@@ -87,7 +87,7 @@ struct Entry {
     change_type: &'static str,
     resource_status: Sides,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<Field>,
+    changes: Vec<FieldChange>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     changes_suppressed: bool,
 }
@@ -102,7 +102,7 @@ struct Sides {
 /// A field that is not the same on both sides.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Field {
+struct FieldChange {
     /// What it is in, such as `spec.containers[0]`.
     #[serde(skip_serializing_if = "String::is_empty")]
     path: String,
@@ -123,7 +123,7 @@ enum Step {
 
 /// A walk over both sides of an object at once.
 struct Walk<'a> {
-    found: Vec<Field>,
+    found: Vec<FieldChange>,
     view: &'a View,
 }
 
@@ -174,7 +174,7 @@ impl Walk<'_> {
             (_, None) => "remove",
             _ => "replace",
         };
-        self.found.push(Field {
+        self.found.push(FieldChange {
             path: shown(path),
             field,
             change,
@@ -199,7 +199,7 @@ fn shown(path: &[Step]) -> String {
         match step {
             Step::Field(name) if out.is_empty() => out.push_str(name),
             Step::Field(name) => out.extend([".", name]),
-            Step::Item(at) => out.push_str(&format!("[{at}]")),
+            Step::Item(at) => out.extend(["[", &at.to_string(), "]"]),
         }
     }
     out

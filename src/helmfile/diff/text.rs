@@ -44,34 +44,41 @@ fn full(changes: &[Change], view: &View) -> String {
 /// Each change as a line such as `default, web, Deployment (apps) to be changed.`, and their numbers.
 fn simple(changes: &[Change], view: &View) -> String {
     let mut out = String::new();
-    let (mut added, mut changed, mut removed) = (0, 0, 0);
+    let mut plan = Plan::default();
     for change in changes {
         let to_be = match change.verb() {
             Verb::Added => {
-                added += 1;
+                plan.add += 1;
                 "to be added."
             }
             Verb::Changed if is_all_suppressed(change, view) => {
                 "has changed, but diff is empty after suppression."
             }
             Verb::Changed => {
-                changed += 1;
+                plan.change += 1;
                 "to be changed."
             }
             Verb::Removed => {
-                removed += 1;
+                plan.destroy += 1;
                 "to be removed."
             }
             Verb::Kept => "to be removed from the release, but kept.",
         };
         header(change, to_be, view, &mut out);
     }
+    let Plan { add, change, destroy } = plan;
     // Writing to a String cannot fail.
-    let _infallible = writeln!(
-        out,
-        "Plan: {added} to add, {changed} to change, {removed} to destroy, 0 to change ownership."
-    );
+    let _infallible =
+        writeln!(out, "Plan: {add} to add, {change} to change, {destroy} to destroy, 0 to change ownership.");
     out
+}
+
+/// How many objects there are of each sort.
+#[derive(Default)]
+struct Plan {
+    add: usize,
+    change: usize,
+    destroy: usize,
 }
 
 /// Whether nothing of a changed object would be shown, since each line that differs is suppressed.

@@ -117,11 +117,11 @@ async fn eight_at_once_ask_everything_once() {
     let cluster = &server.cluster;
     let one = |n: usize| async move {
         assert_eq!(cluster.kube_version().await.unwrap(), "v1.36.3");
-        let served = cluster.api_versions().await.unwrap();
+        let versions = cluster.api_versions().await.unwrap();
         let expected = ["example.org/v1", "example.org/v1/Gate", "v1", "v1/Binding", "v1/Eviction", "v1/Pod"];
-        assert!(served.iter().eq(expected), "{served:?}");
-        let history = cluster.history("team", if n % 2 == 0 { "web" } else { "db" }).await.unwrap();
-        assert_eq!(history.len(), if n % 2 == 0 { 2 } else { 1 });
+        assert!(versions.iter().eq(expected), "{versions:?}");
+        let (name, revisions) = if n.is_multiple_of(2) { ("web", 2) } else { ("db", 1) };
+        assert_eq!(cluster.history("team", name).await.unwrap().len(), revisions);
         assert_eq!(cluster.history("team", "unheard").await.unwrap(), []);
     };
     join_all((0..8).map(one)).await;
@@ -178,19 +178,19 @@ async fn a_failure_is_not_remembered() {
 #[tokio::test]
 async fn kinds_are_found_in_the_same_answer() {
     let server = Server::start().await;
-    let served = |group: &'static str, kind: &'static str| {
+    let find = |group: &'static str, kind: &'static str| {
         let cluster = &server.cluster;
         async move { cluster.served(&Gvk::new(group, "v1", kind)).await.unwrap() }
     };
-    let gate = served("example.org", "Gate").await.unwrap();
+    let gate = find("example.org", "Gate").await.unwrap();
     assert_eq!(
         (gate.resource.plural.as_str(), gate.namespaced, gate.status_subresource),
         ("gates", false, true)
     );
-    assert!(served("", "Pod").await.unwrap().namespaced);
+    assert!(find("", "Pod").await.unwrap().namespaced);
     assert_eq!(server.asked(), ["/api", "/apis"]);
     // Not in it: perhaps it is newer, so the API server is asked for the group.
-    assert!(served("other.org", "Unheard").await.is_none());
+    assert!(find("other.org", "Unheard").await.is_none());
     assert_eq!(server.asked(), ["/apis/other.org/v1"]);
 }
 

@@ -37,20 +37,20 @@ pub enum LiveError {
     #[error(transparent)]
     Kind(#[from] DiscoveryError),
     /// An object could not be read.
-    #[error("failed to read {object}: {}", describe(.source))]
+    #[error("failed to read {object}: {}", describe(.cause))]
     Read {
         /// The object.
         object: ObjectRef,
         /// Why.
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
     /// The API server did not say what an upgrade would make of an object.
-    #[error("failed to try an upgrade of {object} (a dry run, which needs the right to patch it): {}", describe(.source))]
+    #[error("failed to try an upgrade of {object} (a dry run, which needs the right to patch it): {}", describe(.cause))]
     Try {
         /// The object.
         object: ObjectRef,
         /// Why.
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
 }
 
@@ -115,7 +115,7 @@ impl Live<'_> {
         let live = match in_time(api.get_opt(&key.name)).await {
             Ok(Some(live)) => live,
             Ok(None) => return Ok(added(rendered)),
-            Err(source) => return Err(LiveError::Read { object, source: Box::new(source) }),
+            Err(error) => return Err(LiveError::Read { object, cause: Box::new(error) }),
         };
         let wanted = self.as_helm_applies_it(value.clone(), key.namespace.as_deref());
         let params = PatchParams {
@@ -131,10 +131,10 @@ impl Live<'_> {
                 let old = rendered.as_in_cluster(to_json(&served.gvk, live));
                 Ok(Found { old: Some(old), new: rendered.as_in_cluster(would), note: None })
             }
-            Err(source) if is_refusal(&source) => {
-                Ok(Found { old: delivered.cloned(), new: rendered, note: Some(refused(&object, &source)) })
+            Err(error) if is_refusal(&error) => {
+                Ok(Found { old: delivered.cloned(), new: rendered, note: Some(refused(&object, &error)) })
             }
-            Err(source) => Err(LiveError::Try { object, source: Box::new(source) }),
+            Err(error) => Err(LiveError::Try { object, cause: Box::new(error) }),
         }
     }
 

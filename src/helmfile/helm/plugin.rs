@@ -127,15 +127,15 @@ pub async fn compare(
 }
 
 fn outcome(args: &UpgradeArgs, namespace: &str, state: &State, sides: Sides) -> Outcome {
-    let changes = diff::compare(sides.old, sides.new);
+    let differences = diff::compare(sides.old, sides.new);
     let note = state.note(namespace, &args.release);
-    let changed = note.is_some() || !changes.is_empty();
+    let changed = note.is_some() || !differences.is_empty();
     let notes: Vec<String> = note.into_iter().chain(sides.notes).collect();
     let mut text = String::new();
     if !args.view.format.is_json() {
-        notes.iter().for_each(|note| text.extend([note.as_str(), "\n\n"]));
+        text.extend(notes.iter().flat_map(|note| [note.as_str(), "\n\n"]));
     }
-    text.push_str(&diff::print(&changes, &args.view));
+    text.push_str(&diff::print(&differences, &args.view));
     let deployed = state.deployed.as_ref().map(|meta| (meta.revision, meta.uid.clone()));
     Outcome { changed, text, notes, deployed, newest: state.newest.clone() }
 }
