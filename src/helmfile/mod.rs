@@ -8,4 +8,5 @@ pub mod api;
 pub mod applier;
 pub mod diff;
 pub mod fetch;
+pub mod gotmpl;
 pub mod helm;

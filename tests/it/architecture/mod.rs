@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "helmfile/applier/status",
     "helmfile/diff",
     "helmfile/fetch/locator",
+    "helmfile/gotmpl",
     "helmfile/helm/flags",
     "helmfile/applier/command.rs",
     "helmfile/applier/decide.rs",
