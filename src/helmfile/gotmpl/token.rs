@@ -323,7 +323,7 @@ mod tests {
         #[test]
         fn a_call_is_found_wherever_it_stands(
             before in "(\\{\\{- \\.a \\| quote \\}\\}|\\{\\{/\\* \" \\*/\\}\\}|\\{\\{ \"`\" '\"' \\}\\}|[a-z\"'`\n}]){0,8}",
-            inner in "(\\$x|\\.y|\"\\}\\}\"|`\\}\\}`|\\(|\\)|1| |\n|'\\}'){0,8}",
+            inner in "(\\$x|\\.y|\"\\}\\}\"|`\\}\\}`|\\(|\\)| 1 | |\n|'\\}'){0,8}",
         ) {
             let text = format!("{before}{{{{ {inner} now }}}}");
             let found = actions(&text).unwrap();
