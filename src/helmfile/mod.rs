@@ -10,3 +10,4 @@ pub mod diff;
 pub mod fetch;
 pub mod gotmpl;
 pub mod helm;
+pub mod volatile;

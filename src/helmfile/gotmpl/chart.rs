@@ -23,6 +23,14 @@ pub struct Text {
     pub content: String,
 }
 
+impl Text {
+    /// `None` for a file that is no text. Helm takes whatever it runs for a text.
+    pub fn new(name: String, role: Role, content: &[u8]) -> Option<Self> {
+        let is_binary = role == Role::File && (content.contains(&0) || str::from_utf8(content).is_err());
+        (!is_binary).then(|| Self { name, role, content: String::from_utf8_lossy(content).into_owned() })
+    }
+}
+
 /// What Helm does with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -42,23 +42,58 @@ pub struct Unreadable {
 /// # Errors
 /// When one of them is malformed.
 pub fn actions(text: &str) -> Result<Vec<Action<'_>>, Unreadable> {
-    let mut found = Vec::new();
-    let mut line = 1;
-    let mut rest = text;
-    while let Some((before, inside)) = rest.split_once(OPEN) {
-        line += newlines(before);
-        let unreadable = Unreadable { line };
-        let after = if let Some(comment) = comment(inside) {
-            comment.ok_or(unreadable)?
-        } else {
-            let (tokens, after) = action(skip_trim(inside)).ok_or(unreadable)?;
-            found.push(Action { line, tokens });
-            after
+    let found = pieces(text).filter_map(|piece| match piece {
+        Piece::Action(action) => Some(Ok(action)),
+        Piece::Broken(unreadable) => Some(Err(unreadable)),
+        Piece::Text(_) | Piece::Comment => None,
+    });
+    found.collect()
+}
+
+/// What a text is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Comes out as it is, apart from spaces.
+    Text(&'a str),
+    /// `{{/* … */}}`.
+    Comment,
+    /// Is run.
+    Action(Action<'a>),
+    /// Only the braces; what is behind them follows as a text.
+    Broken(Unreadable),
+}
+
+/// The pieces of a text, in order.
+pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    Pieces { rest: text, line: 1 }
+}
+
+struct Pieces<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let Some(inside) = self.rest.strip_prefix(OPEN) else {
+            let (text, after) = self.rest.split_at(self.rest.find(OPEN).unwrap_or(self.rest.len()));
+            self.line += newlines(text);
+            self.rest = after;
+            return (!text.is_empty()).then_some(Piece::Text(text));
         };
-        line += newlines(inside) - newlines(after);
-        rest = after;
+        let line = self.line;
+        let read = if let Some(end) = comment(inside) {
+            end.map(|after| (Piece::Comment, after))
+        } else {
+            action(skip_trim(inside)).map(|(tokens, after)| (Piece::Action(Action { line, tokens }), after))
+        };
+        let (piece, after) = read.unwrap_or((Piece::Broken(Unreadable { line }), inside));
+        self.line += newlines(inside) - newlines(after);
+        self.rest = after;
+        Some(piece)
     }
-    Ok(found)
 }
 
 /// What begins an action.
@@ -312,6 +347,21 @@ mod tests {
         let lines = |text| actions(text).unwrap().iter().map(|action| action.line).collect::<Vec<_>>();
         assert_eq!(lines("{{ a }}\n\n{{ b\n}}{{ c }}\n{{/* \n\n */}}{{ `\n` }}\n{{ d }}"), [1, 3, 4, 7, 9]);
         assert_eq!(actions("a\n{{ a }}\n{{\n\n@ }}"), Err(Unreadable { line: 3 }));
+    }
+
+    #[test]
+    fn what_is_behind_a_broken_action_is_looked_at() {
+        let pieces: Vec<_> = pieces("a {{ @ {{/* */}}{{ b").collect();
+        let broken = Piece::Broken(Unreadable { line: 1 });
+        let expected = [
+            Piece::Text("a "),
+            broken.clone(),
+            Piece::Text(" @ "),
+            Piece::Comment,
+            broken,
+            Piece::Text(" b"),
+        ];
+        assert_eq!(pieces, expected);
     }
 
     proptest! {
