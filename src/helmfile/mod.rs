@@ -1,9 +1,10 @@
 //! The Helmfile feature: one handler that makes a cluster equal to a helmfile.
 //!
 //! It knows of the engine only [`contract`](crate::contract), the language that every handler speaks. Inside the wing
-//! [`applier`] walks one pass; it uses [`inputs`] (what a Helmfile takes from its namespace), [`fetch`] (sources), [`helm`]
-//! (releases, the front before helm, and the plugin that compares them with [`diff`]), [`health`] (whether what was delivered
-//! works), [`ledger`] (what is ours, and who may act) and [`api`] (the `Helmfile` kind).
+//! [`applier`] walks one pass; it uses [`inputs`] (what a Helmfile takes from its namespace), [`volatile`] (what it takes from
+//! elsewhere), [`fetch`] (sources), [`helm`] (releases, the front before helm, and the plugin that compares them with
+//! [`diff`]), [`health`] (whether what was delivered works), [`ledger`] (what is ours, and who may act) and [`api`] (the
+//! `Helmfile` kind).
 
 pub mod api;
 pub mod applier;
@@ -14,3 +15,4 @@ pub mod health;
 pub mod helm;
 pub mod inputs;
 pub mod ledger;
+pub mod volatile;
