@@ -76,6 +76,24 @@ pub(super) struct ApplyArgs {
     /// Folder for sources and downloads [default: `~/.cache/helmfile-operator`]
     #[arg(long, value_name = "FOLDER", env = "HELMFILE_OPERATOR_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// Folder in which to remember what was delivered, so that the next run knows what has changed and what may be pruned
+    #[arg(long, value_name = "FOLDER", requires = "source", conflicts_with = "state_configmap")]
+    state: Option<PathBuf>,
+    /// The same in a ConfigMap of --namespace
+    #[arg(long, value_name = "NAME", requires_all = ["source", "namespace"])]
+    state_configmap: Option<String>,
+    /// Uninstall releases that have left the helmfile; needs --state or --state-configmap
+    #[arg(long, requires = "source")]
+    prune: bool,
+    /// Don't wait for the objects of the releases to be healthy
+    #[arg(long, requires = "source")]
+    no_wait: bool,
+    /// How to print the end
+    #[arg(long, short, value_enum, default_value_t, requires = "source")]
+    output: Output,
+    /// How many helm processes may run at once on this machine [default: two for each processor]
+    #[arg(long, value_name = "NUMBER", env = "HELMFILE_OPERATOR_HELM_PROCESSES")]
+    helm_processes: Option<usize>,
     /// Folder with ssh keys and `known_hosts` for Git over ssh [default: `~/.ssh`]
     #[arg(long, value_name = "FOLDER", env = "HELMFILE_OPERATOR_SSH_DIR")]
     ssh_dir: Option<PathBuf>,

@@ -60,7 +60,7 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
         file.current_context = target.context.clone().or(file.current_context);
         one_context(file)
     };
-    let (mut config, kubeconfig) = match &target.kubeconfig {
+    let (config, kubeconfig) = match &target.kubeconfig {
         Some(path) => {
             let failed = |source| ConnectError::Kubeconfig { path: path.clone(), source };
             if !path.exists() {
@@ -87,6 +87,21 @@ pub async fn connect(target: &Target) -> Result<Connection, ConnectError> {
             }
         },
     };
+    connection(config, kubeconfig)
+}
+
+/// Makes a client for the cluster that a kubeconfig with one context names. Nothing is sent yet.
+///
+/// # Errors
+/// When the kubeconfig is unusable.
+pub async fn connect_by(kubeconfig: &Kubeconfig) -> Result<Connection, ConnectError> {
+    let failed = |source| ConnectError::Kubeconfig { path: "the given kubeconfig".into(), source };
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await.map_err(failed)?;
+    connection(config, kubeconfig.clone())
+}
+
+fn connection(mut config: Config, kubeconfig: Kubeconfig) -> Result<Connection, ConnectError> {
     // The library's default retries a call for minutes; our own queue retries with a visible reason.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();

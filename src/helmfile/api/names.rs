@@ -1,5 +1,30 @@
 //! Every name that Helmfiles use in the cluster and in the environment of their programs.
 
+/// The API version of Helmfiles.
+pub const API_VERSION: &str = "apps.mumoshu.github.io/v1alpha1";
+/// Their kind.
+pub const KIND: &str = "Helmfile";
+
+/// What the objects beside a Helmfile are called after.
+pub const RECORD: &str = "helmfile";
+/// The same, for the key of its digests.
+pub const KEY: &str = "helmfile";
+/// The same, for its Lease.
+pub const LEASE: &str = "helmfile";
+/// The same, for an inventory that does not fit into the status.
+pub const INVENTORY: &str = "helmfile-inventory";
+
+/// The name of an object beside a Helmfile: `NAME.WHAT`, cut and told apart by a digest where that is too long.
+pub fn companion(name: &str, what: &str) -> String {
+    const LONGEST: usize = 253;
+    if name.len() + what.len() < LONGEST {
+        return format!("{name}.{what}");
+    }
+    let digest: String = crate::digest::sha256_hex(name.as_bytes()).chars().take(10).collect();
+    let cut: String = name.chars().take(200).collect();
+    format!("{}-{digest}.{what}", cut.trim_end_matches(['.', '-']))
+}
+
 /// The condition that says whether the cluster has what the helmfile says.
 pub const READY: &str = "Ready";
 /// The condition of a delivery under way.
@@ -253,6 +278,13 @@ fn entry_matches(entry: &str, variable: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn companions_have_names_of_their_own() {
+        assert_eq!(companion("web", RECORD), "web.helmfile");
+        let long = |end: &str| companion(&format!("{}{end}", "a".repeat(250)), INVENTORY);
+        assert!(long("b").len() <= 253 && long("b") != long("c"));
+    }
 
     #[test]
     fn what_steers_the_programs_is_refused() {

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{status, subject::Subject};
-use crate::{contract::Event, duration::GoDuration, helmfile::api::HelmfileStatus};
+use super::{depends, status, subject::Subject};
+use crate::{
+    contract::{Event, WatchRequest},
+    duration::GoDuration,
+    helmfile::{api::HelmfileStatus, inputs},
+};
 
 /// What a pass came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +20,8 @@ pub struct Answer {
     pub status_changed: bool,
     /// What to tell people.
     pub events: Vec<Event>,
+    /// The objects whose changes start a pass.
+    pub watches: Vec<WatchRequest>,
     /// When to look again; `None` when only a change of the object can make a difference.
     pub again: Option<Duration>,
     /// The pass in a word.
@@ -53,7 +59,10 @@ impl Answer {
     ) -> Self {
         let events = status::events(&subject.status, &status);
         let status_changed = status != subject.status;
-        Self { status, status_changed, events, again, verdict }
+        let watches =
+            subject.spec.as_ref().map(|spec| inputs::watches(spec).into_iter().chain(depends::watches(spec)));
+        let watches = watches.map(Iterator::collect).unwrap_or_default();
+        Self { status, status_changed, events, watches, again, verdict }
     }
 
     /// The reply of the handler contract.
@@ -65,6 +74,7 @@ impl Answer {
         if !self.events.is_empty() {
             reply["events"] = json!(self.events);
         }
+        reply["watches"] = json!(self.watches);
         if let Some(after) = self.again {
             // Whole seconds, upwards: a look just before something is due would be for nothing.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -86,6 +96,7 @@ mod tests {
             status: HelmfileStatus { failures: 2, ..HelmfileStatus::default() },
             status_changed: true,
             events: vec![event.clone()],
+            watches: Vec::new(),
             again: Some(Duration::from_millis(5100)),
             verdict: Verdict::Failed,
         };

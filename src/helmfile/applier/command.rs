@@ -8,11 +8,16 @@ use std::{
 
 use super::workspace::Layout;
 use crate::environment::Environment;
-use crate::helmfile::api::{HelmfileSpec, names};
+use crate::helmfile::{
+    api::{HelmfileSpec, names},
+    helm::front,
+};
 
 /// What `helmfile` is asked for, whatever the subcommand.
 #[derive(Debug, Clone)]
 pub(crate) struct Call<'a> {
+    /// What it takes for helm.
+    pub front: &'a Path,
     /// The helmfile, relative to the working directory.
     pub helmfile: &'a Path,
     /// The spec.
@@ -21,43 +26,52 @@ pub(crate) struct Call<'a> {
     pub values: &'a [PathBuf],
 }
 
-/// At most this many helm processes run beside each other; helmfile's own default is no limit at all.
-const CONCURRENCY: &str = "2";
-
 impl Call<'_> {
     /// Makes the cluster equal to the helmfile.
     pub(crate) fn apply(&self) -> Vec<OsString> {
         let mut args = self.globals();
-        args.extend(
-            [
-                "apply",
-                // 2 for changed tells a delivery from a look.
-                "--detailed-exitcode",
-                "--concurrency",
-                CONCURRENCY,
-                // Nobody reads the diff and the notes here, and both can show secrets.
-                "--suppress-diff",
-                "--suppress-secrets",
-                "--hide-notes",
-            ]
-            .map(OsString::from),
-        );
+        args.extend(self.selectors());
+        // 2 for changed tells a delivery from a look.
+        args.extend(["apply", "--detailed-exitcode"].map(OsString::from));
+        args.extend(self.concurrency());
+        // Nobody reads the diff and the notes here, and both can show secrets.
+        args.extend(["--suppress-diff", "--suppress-secrets", "--hide-notes"].map(OsString::from));
+        args.extend(self.spec.adopt.then(|| OsString::from("--take-ownership")));
         args
     }
 
-    /// Lists the releases.
+    /// Lists all releases in the file, whatever is selected.
     pub(crate) fn list(&self) -> Vec<OsString> {
         let mut args = self.globals();
         args.extend(["list", "--output", "json", "--skip-charts"].map(OsString::from));
         args
     }
 
+    /// Removes all releases, whatever is selected.
+    pub(crate) fn destroy(&self) -> Vec<OsString> {
+        let mut args = self.globals();
+        args.extend(["destroy", "--skip-charts"].map(OsString::from));
+        args.extend(self.concurrency());
+        args
+    }
+
+    /// helmfile's own default is no limit at all.
+    fn concurrency(&self) -> [OsString; 2] {
+        ["--concurrency".into(), self.spec.concurrency.max(1).to_string().into()]
+    }
+
+    fn selectors(&self) -> impl Iterator<Item = OsString> {
+        self.spec.selector.iter().map(|labels| joined("--selector=", OsStr::new(labels)))
+    }
+
     /// Values go in files only: arguments are visible to every process of the machine.
     fn globals(&self) -> Vec<OsString> {
-        let mut args = vec![joined("--file=", self.helmfile.as_os_str())];
+        let mut args = vec![
+            joined("--helm-binary=", self.front.as_os_str()),
+            joined("--file=", self.helmfile.as_os_str()),
+        ];
         args.extend(self.spec.environment.iter().map(|name| joined("--environment=", OsStr::new(name))));
         args.extend(self.values.iter().map(|file| joined("--state-values-file=", file.as_os_str())));
-        args.extend(self.spec.selector.iter().map(|labels| joined("--selector=", OsStr::new(labels))));
         args
     }
 }
@@ -85,7 +99,7 @@ pub(crate) struct Identity<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnvironmentError {
     /// On the list.
-    #[error("envvars may not set `{name}`{}: it steers the programs of the applier", also(.name, .entry))]
+    #[error("envvars and env may not set `{name}`{}: it steers the programs of the applier", also(.name, .entry))]
     Refused {
         /// The name.
         name: String,
@@ -93,10 +107,10 @@ pub(crate) enum EnvironmentError {
         entry: &'static str,
     },
     /// No name at all.
-    #[error("`{0}` in envvars is no name of a variable; use letters, digits and underscores")]
+    #[error("`{0}` in envvars or env is no name of a variable; use letters, digits and underscores")]
     Malformed(String),
     /// A value that no program can be given.
-    #[error("the value of `{0}` in envvars has a NUL character")]
+    #[error("the value of `{0}` in envvars or env has a NUL character")]
     Value(String),
 }
 
@@ -104,22 +118,24 @@ fn also(name: &str, entry: &str) -> String {
     if name == entry { String::new() } else { format!(" (like all of {entry})") }
 }
 
-/// Checks the names in a spec's `envvars`.
+/// Checks the variables that a spec sets: names and, where they are known already, values.
 ///
 /// # Errors
 /// For the first one that is refused.
-pub(crate) fn check_envvars(envvars: &BTreeMap<String, String>) -> Result<(), EnvironmentError> {
-    for (name, value) in envvars {
+pub(crate) fn check_envvars<'a>(
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), EnvironmentError> {
+    for (name, value) in variables {
         let mut letters = name.chars();
         let starts_well = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
         if !starts_well || letters.any(|other| !other.is_ascii_alphanumeric() && other != '_') {
-            return Err(EnvironmentError::Malformed(name.clone()));
+            return Err(EnvironmentError::Malformed(name.to_owned()));
         }
         if let Some(entry) = names::refuses(name) {
-            return Err(EnvironmentError::Refused { name: name.clone(), entry });
+            return Err(EnvironmentError::Refused { name: name.to_owned(), entry });
         }
         if value.contains('\0') {
-            return Err(EnvironmentError::Value(name.clone()));
+            return Err(EnvironmentError::Value(name.to_owned()));
         }
     }
     Ok(())
@@ -150,6 +166,8 @@ pub(crate) fn environment(
         ("HELMFILE_CACHE_HOME", layout.downloads().join("helmfile")),
         ("HELM_PLUGINS", layout.plugins()),
         ("KUBECONFIG", layout.kubeconfig()),
+        ("HELM_REGISTRY_CONFIG", layout.registries()),
+        (front::ENV_SESSION, layout.root().to_owned()),
     ];
     env.extend(folders.into_iter().map(|(name, path)| (name.into(), path.into_os_string())));
     let texts = [
@@ -187,18 +205,23 @@ mod tests {
             "environment": "prod", "selector": ["tier=front,name!=db", "-x"], "values": {"password": "hunter2"}
         }));
         let call = Call {
+            front: Path::new("/f/helm"),
             helmfile: Path::new("a/helmfile.yaml"),
             spec: &spec,
             values: &["/w/1.yaml".into(), "/w/2.yaml".into()],
         };
-        let globals = "--file=a/helmfile.yaml --environment=prod --state-values-file=/w/1.yaml --state-values-file=/w/2.yaml \
-                       --selector=tier=front,name!=db --selector=-x";
+        let globals = "--helm-binary=/f/helm --file=a/helmfile.yaml --environment=prod --state-values-file=/w/1.yaml \
+                       --state-values-file=/w/2.yaml";
         assert_eq!(
             text(&call.apply()),
             format!(
-                "{globals} apply --detailed-exitcode --concurrency 2 --suppress-diff --suppress-secrets --hide-notes"
+                "{globals} --selector=tier=front,name!=db --selector=-x apply --detailed-exitcode --concurrency 2 \
+                 --suppress-diff --suppress-secrets --hide-notes"
             )
         );
+        assert_eq!(text(&call.destroy()), format!("{globals} destroy --skip-charts --concurrency 2"));
+        let adopting = HelmfileSpec { adopt: true, ..spec.clone() };
+        assert!(text(&Call { spec: &adopting, ..call.clone() }.apply()).ends_with(" --take-ownership"));
         assert_eq!(text(&call.list()), format!("{globals} list --output json --skip-charts"));
     }
 
@@ -246,23 +269,21 @@ mod tests {
 
     #[test]
     fn names_that_steer_are_refused() {
-        let check = |name: &str, value: &str| {
-            check_envvars(&[(name.to_owned(), value.to_owned())].into()).map_err(|e| e.to_string())
-        };
+        let check = |name: &str, value: &str| check_envvars([(name, value)]).map_err(|e| e.to_string());
         assert_eq!(check("GIT_COMMIT", "1"), Ok(()));
         assert_eq!(
             check("PATH", "/x").unwrap_err(),
-            "envvars may not set `PATH`: it steers the programs of the applier"
+            "envvars and env may not set `PATH`: it steers the programs of the applier"
         );
         assert_eq!(
             check("LD_PRELOAD", "/x").unwrap_err(),
-            "envvars may not set `LD_PRELOAD` (like all of LD_*): it steers the programs of the applier"
+            "envvars and env may not set `LD_PRELOAD` (like all of LD_*): it steers the programs of the applier"
         );
         assert_eq!(
             check("A=B", "").unwrap_err(),
-            "`A=B` in envvars is no name of a variable; use letters, digits and underscores"
+            "`A=B` in envvars or env is no name of a variable; use letters, digits and underscores"
         );
         assert!(check("", "").is_err() && check("1A", "").is_err());
-        assert_eq!(check("A", "a\0b").unwrap_err(), "the value of `A` in envvars has a NUL character");
+        assert_eq!(check("A", "a\0b").unwrap_err(), "the value of `A` in envvars or env has a NUL character");
     }
 }

@@ -1,167 +1,284 @@
 //! The part of a pass that touches the cluster: from a revision to what helmfile made of it.
 
-use std::{path::PathBuf, time::Duration};
-
-use tokio_util::sync::CancellationToken;
+use std::collections::BTreeSet;
 
 use super::{
-    command::{self, Call, Identity},
-    equipment::Applier,
     error::PassError,
-    inventory,
+    inventory::{self, Whole},
     observer::Observer,
-    outcome::{self, Failure, LogLines, Outcome, Scrub},
-    run::Helmfile,
-    source_files,
-    status::Attempt,
-    subject::Subject,
-    values::Layer,
-    workspace::{Contents, Workspace},
+    outcome::{self, Failure, Outcome},
+    prepare::Delivery,
+    prune::{self, Prune},
+    recover::recover,
+    session::{Heard, Mode},
+    stage::Stage,
 };
 use crate::{
-    cluster::client::{self, Connection},
-    environment,
+    cluster::client::Connection,
     helmfile::{
-        api::{HelmfileSpec, Inventory, names::reason},
-        fetch::{Locator, Revision},
+        api::{
+            HelmfileSpec, Inventory, PendingPrune,
+            names::{self, annotation, reason},
+        },
+        helm::{amend, cluster::Cluster},
+        ledger::{ReleaseId, store::Place},
+        volatile,
     },
-    process,
+    process::SessionError,
 };
-
-/// What a spec says, checked as far as is possible without looking anywhere.
-pub(crate) struct Order {
-    /// The source.
-    pub locator: Locator,
-    /// The helmfile in it.
-    pub helmfile: Option<PathBuf>,
-    /// Values.
-    pub layers: Vec<Layer>,
-}
-
-/// One revision of one Helmfile, ready to be delivered.
-pub(crate) struct Delivery<'a> {
-    /// Who delivers.
-    pub applier: &'a Applier,
-    /// For whom.
-    pub subject: &'a Subject,
-    /// What is asked for.
-    pub spec: &'a HelmfileSpec,
-    /// The same, checked.
-    pub order: Order,
-    /// The source's revision.
-    pub revision: Revision,
-    /// Digest of all inputs.
-    pub inputs: String,
-    /// Ends it.
-    pub stop: &'a CancellationToken,
-}
 
 /// What a run of helmfile came to.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// Whether something was installed, upgraded or removed.
-    pub changed: bool,
-    /// The releases.
+    /// The releases that were installed, upgraded or removed.
+    pub changed: Vec<String>,
+    /// The releases, as much of them as a status holds.
     pub inventory: Inventory,
+    /// All of them.
+    pub whole: Whole,
+    /// What waits for a yes.
+    pub pending: Option<PendingPrune>,
+    /// Why helmfile has to run again though nothing changes.
+    pub refresh_reason: Option<String>,
 }
 
-/// How long helmfile may take to list its releases.
-const LIST_TIMEOUT: Duration = Duration::from_mins(1);
+/// What has become of a release that is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// It is uninstalled.
+    Now,
+    /// It was not there any more.
+    Before,
+    /// It is not proven to be ours.
+    Stays,
+}
+
+/// A run that failed, and what it had changed by then.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Why.
+    pub error: PassError,
+    /// The releases that were installed, upgraded or removed.
+    pub changed: Vec<String>,
+}
+
+impl<E: Into<PassError>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), changed: Vec::new() }
+    }
+}
 
 impl Delivery<'_> {
-    /// For the status.
-    pub(crate) fn attempt(&self) -> Attempt<'_> {
-        Attempt { revision: self.revision.as_str(), inputs: &self.inputs }
-    }
-
-    /// Runs helmfile.
-    pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, PassError> {
-        let Applier { target, guard, env, .. } = self.applier;
-        let path = environment::path(env);
-        let program = process::resolve("helmfile", path, &self.subject.base)?;
-        process::resolve("helm", path, &self.subject.base)?;
-        let connection = client::connect(target).await?;
-        let namespace = self.subject.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
-        let fetcher = self.applier.fetcher_for(self.spec);
-        let source = fetcher.fetch(&self.order.locator, &self.revision, self.stop).await?;
-        let (workspace, values) = self.workspace(source, &connection, &namespace).await?;
-        let layout = workspace.layout();
-        let scrub = Scrub::folders(&layout.source(), layout.root());
-        let file = source_files::find_helmfile(&layout.source(), self.order.helmfile.as_deref())?;
-        let call = Call { helmfile: &file, spec: self.spec, values: &values };
-        let identity = Identity {
-            name: &self.subject.name,
-            namespace: &namespace,
-            branch: self.revision.name(),
-            revision: self.revision.id(),
-        };
-        let env = command::environment(env, &self.spec.envvars, layout, identity);
-        let helmfile = Helmfile { guard, program, env, folder: layout.source() };
-        let mut filter = LogLines::new(scrub.clone());
-        let mut log = |line: &str| filter.take(line).into_iter().for_each(|line| observer.tool(&line));
-        let finished = helmfile.call(call.apply(), self.spec.timeout.0, self.stop, &mut log).await?;
-        let changed = match outcome::read(finished.status, &finished.stderr, &scrub) {
-            Outcome::Applied => true,
-            Outcome::Unchanged => false,
-            Outcome::NothingSelected => {
-                nothing_selected(self.spec)?;
-                return Ok(Ran { changed: false, inventory: Inventory::default() });
-            }
-            Outcome::Failed(failure) => return Err(PassError::Helmfile(failure)),
-        };
-        let inventory = match self.releases(&helmfile, &call, &connection, &namespace, observer).await {
-            Ok(inventory) => inventory,
-            // What was delivered was delivered; the list is only for people.
-            Err(problem) => {
-                observer.line(&format!("failed to list the releases: {problem}"));
-                self.subject.status.inventory.clone().unwrap_or_default()
-            }
-        };
-        Ok(Ran { changed, inventory })
-    }
-
-    async fn workspace(
+    /// The inventory that the record has, when no file of this machine has it.
+    pub(crate) async fn remembered(
         &self,
-        source: PathBuf,
         connection: &Connection,
-        namespace: &str,
-    ) -> Result<(Workspace, Vec<PathBuf>), PassError> {
-        let contents = Contents {
-            source,
-            kubeconfig: connection.kubeconfig.clone(),
-            namespace: namespace.to_owned(),
-            layers: self.order.layers.clone(),
-            executable: self.applier.guard.executable().to_owned(),
-            ambient: self.applier.env.clone(),
-        };
-        let (cache, key) = (self.applier.cache.clone(), self.subject.key.clone());
-        let made = tokio::task::spawn_blocking(move || {
-            let workspace = Workspace::open(&cache, &key)?;
-            let values = workspace.fill(&contents)?;
-            Ok((workspace, values))
-        });
-        made.await.map_err(|_| PassError::Crashed)?
-    }
-
-    async fn releases(
-        &self,
-        helmfile: &Helmfile<'_>,
-        call: &Call<'_>,
-        connection: &Connection,
-        namespace: &str,
         observer: &mut Observer,
-    ) -> Result<Inventory, String> {
-        let listed = helmfile.call(call.list(), LIST_TIMEOUT, self.stop, &mut |_| {}).await;
-        let listed = listed.map_err(|error| format!("helmfile {error}"))?;
-        if !listed.status.success() {
-            return Err(format!("helmfile ended with {}", listed.status));
-        }
-        let releases = inventory::read(&listed.stdout, namespace).map_err(|error| error.to_string())?;
-        let unreadable = |namespace: &str, error| {
-            observer.line(&format!("failed to read Helm's records in namespace `{namespace}`: {error}"));
+    ) -> Result<Whole, PassError> {
+        let ledger = self.applier.ledger(self.subject, self.spec, self.link).await?;
+        let uid = super::stage::owner(self).map(|owner| owner.uid).unwrap_or_default();
+        let record = ledger.load(&uid).await?;
+        let cluster = Cluster::new(connection.client.clone());
+        let unreadable = |id: &ReleaseId, error| {
+            observer.line(&format!("failed to read Helm's record of release `{id}`: {error}"));
         };
-        let records = inventory::records(&connection.client, &releases, unreadable).await;
-        Ok(inventory::complete(releases, &records))
+        let wanted = inventory::wanted(&Heard::default(), &record);
+        let whole = inventory::take(&cluster, wanted, &record, None, unreadable).await;
+        whole.write(&self.applier.folder(self.subject).join("inventory.json"));
+        Ok(whole)
+    }
+
+    /// Runs helmfile, and then removes what has left it.
+    pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, Broken> {
+        let stage = Stage::set(self, observer).await?;
+        let ran = stage.deliver(observer).await;
+        stage.leave().await;
+        ran
+    }
+}
+
+impl Stage<'_> {
+    async fn deliver(&self, observer: &mut Observer) -> Result<Ran, Broken> {
+        recover(&self.book, &self.cluster, observer).await?;
+        let refresh_reason = self.refresh_reason().await;
+        let (finished, heard) = self.run(Mode::Apply, observer).await?;
+        let changed = |heard: &Heard| heard.touched().map(ToString::to_string).collect::<Vec<_>>();
+        let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
+        let settled = self.settle(&heard).await;
+        let broken = |error| Broken { error, changed: changed(&heard) };
+        if let Some(objection) = &heard.objection {
+            return Err(broken(PassError::Refused(objection.clone())));
+        }
+        match outcome {
+            Outcome::Applied | Outcome::Unchanged => {}
+            Outcome::NothingSelected => nothing_selected(self.delivery.spec).map_err(broken)?,
+            Outcome::Failed(failure) => return Err(broken(PassError::Helmfile(failure))),
+        }
+        settled.map_err(broken)?;
+        let (pruned, pending) = self.prune(&heard, observer).await.map_err(broken)?;
+        let whole = self.take_inventory(&heard, observer).await;
+        let inventory = self.shown(&whole, observer).await;
+        let changed = changed(&heard).into_iter().chain(pruned.iter().map(ToString::to_string)).collect();
+        Ok(Ran { changed, inventory, whole, pending, refresh_reason })
+    }
+
+    /// What helmfile takes from elsewhere (RULES 10).
+    async fn refresh_reason(&self) -> Option<String> {
+        let (root, file) = self.source();
+        let (file, known): (_, BTreeSet<String>) =
+            (file.to_owned(), self.known_env().map(str::to_owned).collect());
+        let looked = tokio::task::spawn_blocking(move || volatile::look(&root, &file, &known)).await;
+        match looked {
+            Ok(reasons) if reasons.is_empty() => None,
+            Ok(reasons) => Some(self.scrub.clean(&volatile::sentence(&reasons))),
+            Err(_) => Some("the source could not be looked through".to_owned()),
+        }
+    }
+
+    /// Writes down whose the releases are. What is as it should be, and was there before, is ours from now on without an
+    /// upgrade.
+    async fn settle(&self, heard: &Heard) -> Result<(), PassError> {
+        let labels = self.book.labels();
+        if !labels.is_empty() {
+            let unchanged =
+                heard.releases.values().filter(|seen| seen.differs == Some(false) && !seen.upgraded);
+            for deployed in unchanged.filter_map(|seen| seen.deployed.as_ref()) {
+                if !self.book.is_labelled(deployed) {
+                    let labelled = amend::label(self.cluster.client(), deployed, &labels).await;
+                    labelled.map_err(|error| {
+                        PassError::Helmfile(Failure::new(reason::FAILED, &error.to_string(), &self.scrub))
+                    })?;
+                }
+            }
+        }
+        let origin = self.delivery.origin();
+        let settled = self.book.change(|record| {
+            for (id, seen) in &heard.releases {
+                if seen.uninstalled {
+                    record.forget(id);
+                } else if seen.upgraded {
+                    record.own(id, false);
+                } else if seen.differs == Some(false) {
+                    record.own(id, true);
+                }
+            }
+            record.run = None;
+            record.origin.get_or_insert(origin);
+        });
+        Ok(settled.await?)
+    }
+
+    /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what is gone, and what waits.
+    async fn prune(
+        &self,
+        heard: &Heard,
+        observer: &mut Observer,
+    ) -> Result<(Vec<ReleaseId>, Option<PendingPrune>), PassError> {
+        let record = self.book.record().await;
+        let origin = self.delivery.origin();
+        let unheard =
+            record.releases.iter().any(|owned| !owned.adopted && !heard.releases.contains_key(&owned.id));
+        let mut plan = Prune::default();
+        if self.delivery.spec.prune && unheard {
+            let approved = self.delivery.subject.annotation(annotation::APPROVE_PRUNE);
+            plan = prune::plan(&record, &self.listed().await?, &origin, approved);
+        }
+        let mut gone = Vec::new();
+        for id in &plan.go {
+            if self.uninstall(id, observer).await? == Removed::Now {
+                gone.push(id.clone());
+            }
+        }
+        if plan.held.is_none() {
+            self.book.change(|record| record.origin = Some(origin)).await?;
+        }
+        Ok((gone, plan.held))
+    }
+
+    /// All releases in the file, whatever is selected: what is not there has left.
+    async fn listed(&self) -> Result<BTreeSet<ReleaseId>, PassError> {
+        let failed = |why: &str| {
+            let message = format!("nothing is pruned, as helmfile could not list its releases: {why}");
+            PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
+        };
+        let listed = self.list().await?;
+        if !listed.status.success() {
+            return Err(failed(&listed.status.to_string()));
+        }
+        prune::read(&listed.stdout, &self.namespace).map_err(|error| failed(&error.to_string()))
+    }
+
+    /// Uninstalls a release, if it is proven to be ours.
+    pub(crate) async fn uninstall(
+        &self,
+        id: &ReleaseId,
+        observer: &mut Observer,
+    ) -> Result<Removed, PassError> {
+        let failed = |why: &str| {
+            let message = format!("release `{id}` could not be uninstalled: {why}");
+            PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
+        };
+        self.cluster.forget_release(&id.namespace, &id.name);
+        let history = self.cluster.history(&id.namespace, &id.name).await;
+        let history = history.map_err(|error| failed(&error.to_string()))?;
+        let Some(newest) = history.first() else {
+            self.book.change(|record| record.forget(id)).await?;
+            return Ok(Removed::Before);
+        };
+        if !self.book.proves(id, newest).await {
+            observer.line(&format!("release `{id}` stays: it is not proven to be ours"));
+            self.book.change(|record| record.forget(id)).await?;
+            return Ok(Removed::Stays);
+        }
+        observer.line(&format!("uninstalling release `{id}`"));
+        self.book.touch(id, std::slice::from_ref(id)).await?;
+        let words = ["uninstall", &id.name, "--namespace", &id.namespace, "--wait"].map(str::to_owned);
+        let ended = self.helm(words.into(), observer).await?;
+        if !ended.status.success() {
+            return Err(failed(ended.stderr.trim().trim_start_matches("Error: ")));
+        }
+        self.cluster.forget_release(&id.namespace, &id.name);
+        self.book
+            .change(|record| {
+                record.forget(id);
+                record.run = None;
+            })
+            .await?;
+        Ok(Removed::Now)
+    }
+
+    async fn take_inventory(&self, heard: &Heard, observer: &mut Observer) -> Whole {
+        let record = self.book.record().await;
+        let earlier = Whole::read(&self.inventory());
+        let wanted = inventory::wanted(heard, &record);
+        let unreadable = |id: &ReleaseId, error| {
+            observer.line(&format!("failed to read Helm's record of release `{id}`: {error}"));
+        };
+        let whole = inventory::take(&self.cluster, wanted, &record, earlier.as_ref(), unreadable).await;
+        if earlier.as_ref() != Some(&whole) {
+            whole.write(&self.inventory());
+        }
+        whole
+    }
+
+    /// As much of the inventory as a status holds; all of it is in a ConfigMap then.
+    async fn shown(&self, whole: &Whole, observer: &mut Observer) -> Inventory {
+        let shown = whole.shown();
+        let (mut bounded, cut) = shown.bounded();
+        if cut && let Some(place) = self.overflow().await {
+            let text = serde_json::to_string(&shown).unwrap_or_default();
+            match place.write_text("inventory.json", &text).await {
+                Ok(()) => bounded.overflow = Some(place.name),
+                Err(error) => observer.line(&format!("failed to keep the whole inventory: {error}")),
+            }
+        }
+        bounded
+    }
+
+    async fn overflow(&self) -> Option<Place> {
+        let super::subject::Memory::Object { .. } = self.delivery.subject.memory else { return None };
+        let Delivery { subject, spec, link, .. } = self.delivery;
+        super::prepare::place(subject, spec, link, names::INVENTORY).await.ok()
     }
 }
 
@@ -175,6 +292,11 @@ fn nothing_selected(spec: &HelmfileSpec) -> Result<(), PassError> {
     }
     let message = format!("no release of the helmfile is selected by {}", by.join(" and "));
     Err(PassError::Helmfile(Failure { reason: reason::NOTHING_SELECTED, message }))
+}
+
+/// Whether a run ended because it was told to.
+pub(crate) const fn was_stopped(error: &PassError) -> bool {
+    matches!(error, PassError::Run(SessionError::Stopped))
 }
 
 #[cfg(test)]

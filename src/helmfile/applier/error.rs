@@ -1,8 +1,11 @@
 //! Why a pass did not get as far as running helmfile, or could not hear its end.
 
+use std::{io, path::PathBuf};
+
 use super::{
     command::EnvironmentError,
     outcome::{Failure, Scrub},
+    session::Objection,
     source_files::SourceFileError,
     workspace::WorkspaceError,
 };
@@ -12,6 +15,8 @@ use crate::{
     helmfile::{
         api::names::reason,
         fetch::{FetchError, LocatorError},
+        inputs::{DecryptError, FileError, InputError},
+        ledger::{LedgerError, lease::LeaseError},
     },
     process::{ProgramError, SessionError},
 };
@@ -34,6 +39,39 @@ pub(crate) enum PassError {
     /// The source.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// What the spec names in its namespace.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A file of values from elsewhere.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that is encrypted.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
+    /// A folder for keys.
+    #[error("failed to make a private folder in `{}`", .folder.display())]
+    Vault {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The record of what is ours.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Somebody else is at work.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The claim was lost in the middle.
+    #[error("the delivery was interrupted, as its Lease was lost: {0}")]
+    Lost(&'static str),
+    /// A release may not be touched.
+    #[error("{}", .0.message)]
+    Refused(Objection),
+    /// The socket of the helm front.
+    #[error("the socket of the helm front failed")]
+    Front(#[source] io::Error),
     /// The cluster.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -91,6 +129,15 @@ impl PassError {
                 _ => reason::FILE_NOT_FOUND,
             },
             Self::Fetch(error) => error.reason(),
+            Self::Input(error) => error.reason(),
+            Self::File(error) => error.reason(),
+            Self::Decrypt(error) => error.reason(),
+            Self::Ledger(error) | Self::Lease(LeaseError::Api(error)) if error.is_forbidden() => {
+                reason::FORBIDDEN
+            }
+            Self::Ledger(_) | Self::Vault { .. } | Self::Front(_) => reason::ENVIRONMENT_FAILED,
+            Self::Lease(_) | Self::Lost(_) => reason::HELD_ELSEWHERE,
+            Self::Refused(objection) => objection.reason,
             Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,
             Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
             Self::Workspace(_) | Self::Crashed => reason::ENVIRONMENT_FAILED,
@@ -110,8 +157,14 @@ impl PassError {
             Self::SourceFile(error) | Self::Workspace(WorkspaceError::SourceFile(error)) => {
                 error.is_permanent()
             }
+            Self::Refused(objection) => objection.permanent,
             _ => false,
         }
+    }
+
+    /// Whether it is the source that can't be had.
+    pub(crate) const fn is_source(&self) -> bool {
+        matches!(self, Self::Fetch(_) | Self::Locator(_))
     }
 
     /// What a condition says: the error and its causes in one line.

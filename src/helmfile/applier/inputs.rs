@@ -1,8 +1,8 @@
-//! What a delivery depends on, as one digest.
+//! What a delivery depends on. Pure.
 
 use serde_json::{Value, json};
 
-use crate::{digest, helmfile::api::HelmfileSpec};
+use crate::helmfile::api::HelmfileSpec;
 
 /// What says when and where helmfile runs, not what it makes.
 const LEFT_OUT: [&str; 10] = [
@@ -19,21 +19,18 @@ const LEFT_OUT: [&str; 10] = [
 ];
 
 /// Counts up when the meaning of a digest changes, so that a new program does not trust the digests of an old one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-/// Digest of everything in the spec that reaches helmfile, and of the source's content.
-///
-/// `extra` are digests of further inputs (values files of the command line).
-///
-/// The digest is not keyed: all that goes in is in the spec, next to the status that shows it.
-pub(crate) fn digest(spec: &HelmfileSpec, revision: &str, extra: &[String]) -> String {
+/// Everything that a delivery depends on, for a keyed digest: all of the spec that reaches helmfile, the source's content by
+/// its revision, what the spec names elsewhere (`gathered`), and digests of further files (`extra`).
+pub(crate) fn material(spec: &HelmfileSpec, revision: &str, extra: &[String], gathered: &Value) -> Value {
     let mut inputs = serde_json::to_value(spec).unwrap_or_default();
     if let Value::Object(fields) = &mut inputs {
         for schedule in LEFT_OUT {
             fields.remove(schedule);
         }
     }
-    digest::of_json(&json!({"format": FORMAT, "spec": inputs, "revision": revision, "extra": extra}))
+    json!({"format": FORMAT, "spec": inputs, "revision": revision, "extra": extra, "gathered": gathered})
 }
 
 #[cfg(test)]
@@ -50,7 +47,7 @@ mod tests {
         let digest_of = |change: Value| {
             let mut all = base.clone();
             all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            digest(&spec(all), "main@sha1:1", &[])
+            material(&spec(all), "main@sha1:1", &[], &json!({"a": 1}))
         };
         let before = digest_of(json!({}));
         for same in [
@@ -61,6 +58,7 @@ mod tests {
             json!({"image": {"repository": "r", "tag": "v2"}}),
             json!({"values": {"b": 2, "a": 1}}),
             json!({"selector": []}),
+            json!({"wait": false, "concurrency": 9, "dependsOn": [{"name": "x"}]}),
         ] {
             assert_eq!(digest_of(same.clone()), before, "{same}");
         }
@@ -74,10 +72,14 @@ mod tests {
             json!({"valuesFiles": ["v.yaml"]}),
             json!({"envvars": {"A": "b"}}),
             json!({"serviceAccountName": "other"}),
+            json!({"prune": true}),
+            json!({"deletionPolicy": "Destroy"}),
         ] {
             assert_ne!(digest_of(other.clone()), before, "{other}");
         }
-        assert_ne!(digest(&spec(base.clone()), "main@sha1:2", &[]), before);
-        assert_ne!(digest(&spec(base), "main@sha1:1", &["x".into()]), before);
+        let gathered = json!({"a": 1});
+        assert_ne!(material(&spec(base.clone()), "main@sha1:2", &[], &gathered), before);
+        assert_ne!(material(&spec(base.clone()), "main@sha1:1", &["x".into()], &gathered), before);
+        assert_ne!(material(&spec(base), "main@sha1:1", &[], &json!({"a": 2})), before);
     }
 }

@@ -3,31 +3,46 @@
 //! [`Applier::pass`] walks one pass, from the top of this list to its end:
 //!
 //! - `subject`: what is asked for, and what is remembered;
-//! - `decide`: whether there is anything to do, from the source's revision and the digest of all `inputs`;
-//! - `workspace`: a private folder with a copy of the source, `values`, `plugins`, a kubeconfig;
-//! - `command` and `run`: the real helmfile in an environment made from nothing;
+//! - `prepare`: values, variables and credentials, the source's revision, and the digest of all these `inputs`;
+//! - `decide`: whether there is anything to do;
+//! - `depends`: what has to be Ready first;
+//! - `stage`: a claim (Lease), the record (`book`), and a private `workspace` with a copy of the source, `values`, `plugins`,
+//!   a kubeconfig;
+//! - `recover`: what a run that was killed has left;
+//! - `command`, `run` and `session`: the real helmfile in an environment made from nothing, with the front before helm;
 //! - `outcome`: what its exit status and its error output mean;
-//! - `inventory`: which releases there are;
-//! - `status`: what the object says of it.
+//! - `delivery`: all of that in order, and `prune`: what has left the helmfile;
+//! - `inventory`: which releases and objects there are, `look`: how they are;
+//! - `status`: what the object says of it;
+//! - `farewell` and `destroy`: the other way, when the object is being deleted.
 //!
-//! Pure, and tested as tables: `decide`, `inputs`, `values`, `command`, `outcome`, `status`.
+//! Pure, and tested as tables: `decide`, `inputs`, `prune`, `command`, `outcome`, `status`.
 
 mod answer;
 mod book;
 mod command;
 mod decide;
 mod delivery;
+mod depends;
+mod destroy;
 mod equipment;
 mod error;
+mod farewell;
 mod inputs;
 mod inventory;
+mod link;
+mod look;
 mod observer;
 mod outcome;
 mod pass;
 mod plugins;
+mod prepare;
+mod prune;
+mod recover;
 mod run;
 mod session;
 mod source_files;
+mod stage;
 mod status;
 mod subject;
 mod tree;
@@ -37,4 +52,4 @@ mod workspace;
 pub use answer::{Answer, Stopped, Verdict};
 pub use equipment::Applier;
 pub use observer::{Observer, Said};
-pub use subject::{Subject, key};
+pub use subject::{Memory, Subject, key};

@@ -1,39 +1,37 @@
 //! One pass over one Helmfile.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::{Answer, Stopped, Verdict},
-    command,
-    decide::{self, Cause, Decision, Facts, Idle},
-    delivery::{Delivery, Order},
+    decide::{self, Cause, Decision, Facts, Idle, Wish},
+    delivery::{Broken, was_stopped},
+    depends,
     equipment::Applier,
     error::PassError,
-    inputs,
+    inventory::Whole,
+    link::Link,
+    look::look,
     observer::Observer,
     outcome::Scrub,
-    source_files,
-    status::{self, Moment, Turn},
+    prepare::Delivery,
+    status::{self, Delivered, Health, Moment, Turn},
     subject::Subject,
-    values,
 };
 use crate::{
-    clock::{self},
-    digest,
-    helmfile::{
-        api::{DEFAULT_SOURCE, HelmfileSpec, get, names::READY},
-        fetch::Locator,
+    clock,
+    helmfile::api::{
+        HelmfileSpec, HelmfileStatus, get,
+        names::{READY, annotation},
     },
 };
 
 impl Applier {
-    /// Looks at the source, and delivers it when there is a reason to.
+    /// Looks at the source, and delivers it when there is a reason to; or, when the object is being deleted, does what its
+    /// policy says.
     ///
     /// Failures are told in the status; they are no errors here.
     ///
@@ -45,85 +43,110 @@ impl Applier {
         observer: &mut Observer,
         stop: &CancellationToken,
     ) -> Result<Answer, Stopped> {
+        let link = Link::new(&self.target);
         let spec = match &subject.spec {
+            _ if subject.deleting => return self.farewell(subject, &link, observer, stop).await,
             Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
             Ok(spec) => spec,
             Err(text) => return Ok(self.failed_early(subject, &PassError::Spec(text.clone()), observer)),
         };
-        let delivery = match self.prepare(subject, spec, stop).await {
+        let delivery = match self.prepare(subject, spec, &link, stop).await {
             Ok(delivery) => delivery,
             Err(_) if stop.is_cancelled() => return Err(Stopped),
             Err(error) => return Ok(self.failed_early(subject, &error, observer)),
         };
-        let now = self.clock.now();
-        let facts = Facts {
-            status: &subject.status,
-            generation: subject.generation,
-            revision: delivery.revision.as_str(),
-            inputs: &delivery.inputs,
-            interval: spec.interval.0,
-            refresh: spec.refresh_interval.0,
-            now,
-        };
-        let (until, why) = match decide::decide(&facts) {
-            Decision::Apply(cause) => return self.deliver(&delivery, cause, observer).await,
-            Decision::Wait { until, why } => (until, why),
-        };
-        let (turn, verdict) = match why {
-            Idle::UpToDate => (Turn::UpToDate, Verdict::UpToDate),
-            Idle::BackingOff => (Turn::BackingOff, Verdict::BackingOff),
-        };
-        let status = status::next(&subject.status, &turn, self.moment(subject));
-        Ok(Answer::new(subject, status, Some(clock::since(until, now)), verdict))
+        match decide::decide(&self.facts(&delivery)) {
+            Decision::Apply(cause) => self.deliver(&delivery, cause, observer).await,
+            Decision::Look => Ok(self.look(&delivery, observer).await),
+            Decision::Wait { until, why } => {
+                let (turn, verdict) = match why {
+                    Idle::UpToDate => (Turn::UpToDate, Verdict::UpToDate),
+                    Idle::BackingOff => (Turn::BackingOff, Verdict::BackingOff),
+                };
+                let again = clock::since(until, self.clock.now());
+                Ok(self.answer(subject, &handled(subject, &subject.status), &turn, Some(again), verdict))
+            }
+        }
     }
 
-    fn moment(&self, subject: &Subject) -> Moment {
+    fn facts<'a>(&self, delivery: &'a Delivery<'_>) -> Facts<'a> {
+        let Delivery { subject, spec, .. } = delivery;
+        let pending = subject.status.pending_prune.as_ref().map(|pending| pending.id.as_str());
+        let approved = subject.annotation(annotation::APPROVE_PRUNE);
+        Facts {
+            status: &subject.status,
+            generation: subject.generation,
+            revision: &delivery.revision,
+            inputs: &delivery.digest,
+            interval: spec.interval.0,
+            refresh: spec.refresh_interval.0,
+            retry: spec.retry,
+            wait: spec.wait,
+            last_look: self.last_look(subject),
+            wish: Wish {
+                pass: subject.wish(annotation::REQUESTED_AT).is_some(),
+                force: subject.wish(annotation::FORCE_AT).is_some(),
+                prune: pending.is_some() && pending == approved,
+            },
+            now: self.clock.now(),
+        }
+    }
+
+    pub(super) fn moment(&self, subject: &Subject) -> Moment {
         Moment { generation: subject.generation, now: self.clock.now() }
     }
 
-    fn suspended(&self, subject: &Subject, spec: &HelmfileSpec) -> Answer {
-        // The source is not asked, so the question is whether the spec is still the one that was delivered.
-        let applied = subject.status.last_applied_revision.as_deref().unwrap_or_default();
-        let inputs = inputs::digest(spec, applied, &digests(&subject.values_files));
-        let delivered = subject.status.last_applied_inputs == Some(inputs);
-        let status = status::next(&subject.status, &Turn::Suspended { delivered }, self.moment(subject));
-        Answer::new(subject, status, None, Verdict::Suspended)
+    /// The status after a last step, and what goes with it.
+    pub(super) fn answer(
+        &self,
+        subject: &Subject,
+        before: &HelmfileStatus,
+        turn: &Turn<'_>,
+        again: Option<Duration>,
+        verdict: Verdict,
+    ) -> Answer {
+        let status = status::next(before, turn, self.moment(subject));
+        Answer::new(subject, status, again, verdict)
     }
 
-    /// Checks all that can be checked without a cluster and a copy of the source, and asks the source for its revision.
-    async fn prepare<'a>(
-        &'a self,
-        subject: &'a Subject,
-        spec: &'a HelmfileSpec,
-        stop: &'a CancellationToken,
-    ) -> Result<Delivery<'a>, PassError> {
-        let source = spec.source.as_deref().unwrap_or(DEFAULT_SOURCE);
-        let locator = Locator::parse(source, spec.version.as_deref(), &subject.base)?;
-        command::check_envvars(&spec.envvars)?;
-        let helmfile = source_files::name_of_helmfile(spec.file.as_deref(), locator.file())?;
-        let layers = values::layers(spec, &subject.values_files)?;
-        let fetcher = self.fetcher_for(spec);
-        let revision = fetcher.resolve(&locator, stop).await?;
-        let inputs = inputs::digest(spec, revision.as_str(), &digests(&subject.values_files));
-        Ok(Delivery {
-            applier: self,
-            subject,
-            spec,
-            order: Order { locator, helmfile, layers },
-            revision,
-            inputs,
-            stop,
-        })
+    fn suspended(&self, subject: &Subject, spec: &HelmfileSpec) -> Answer {
+        // Nothing is asked, so the question is whether the spec is still the one that was delivered.
+        let delivered = subject.status.last_applied_inputs.is_some()
+            && (subject.status.observed_generation == subject.generation || is_only_suspended(subject, spec));
+        self.answer(subject, &subject.status, &Turn::Suspended { delivered }, None, Verdict::Suspended)
     }
 
     /// A failure before there is anything to deliver.
     fn failed_early(&self, subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
         let (failure, permanent) = (error.failure(&Scrub::default()), error.is_permanent());
         observer.failure(&failure.message);
-        let turn = Turn::Failed { failure, permanent, started: false };
-        let status = status::next(&subject.status, &turn, self.moment(subject));
-        let again = (!permanent).then(|| decide::backoff(status.failures));
-        Answer::new(subject, status, again, Verdict::Failed)
+        let turn = Turn::Failed { failure, permanent, source: error.is_source(), started: None };
+        let mut answer =
+            self.answer(subject, &handled(subject, &subject.status), &turn, None, Verdict::Failed);
+        answer.again = (!permanent).then(|| subject.retry().pause(answer.status.failures));
+        answer
+    }
+
+    /// Looks how the objects are.
+    async fn look(&self, delivery: &Delivery<'_>, observer: &mut Observer) -> Answer {
+        let Delivery { subject, spec, link, .. } = delivery;
+        let before = handled(subject, &subject.status);
+        let connection = match link.releases(delivery.inputs.kubeconfig.as_ref()).await {
+            Ok(connection) => connection,
+            Err(error) => return self.failed_early(subject, &error.into(), observer),
+        };
+        let whole = match Whole::read(&self.folder(subject).join("inventory.json")) {
+            Some(whole) => whole,
+            None => match delivery.remembered(&connection, observer).await {
+                Ok(whole) => whole,
+                Err(error) => return self.failed_early(subject, &error, observer),
+            },
+        };
+        let health = look(&connection, &whole, spec.timeout.0, observer).await;
+        self.looked(subject);
+        let mut answer = self.answer(subject, &before, &Turn::Looked(health), None, Verdict::UpToDate);
+        answer.again = Some(self.again(spec, &answer.status));
+        answer
     }
 
     async fn deliver(
@@ -133,45 +156,121 @@ impl Applier {
         observer: &mut Observer,
     ) -> Result<Answer, Stopped> {
         let Delivery { subject, spec, .. } = delivery;
+        if let Some(failure) = depends::unmet(delivery).await {
+            observer.line(&failure.message);
+            let before = handled(subject, &subject.status);
+            let again = Some(depends::AGAIN.min(spec.interval.0));
+            return Ok(self.answer(subject, &before, &Turn::Blocked(failure), again, Verdict::BackingOff));
+        }
         let attempt = delivery.attempt();
-        let started = status::next(&subject.status, &Turn::Started(attempt, cause), self.moment(subject));
-        observer.line(&format!(
-            "delivering {} of {}: {cause}",
-            status::short(attempt.revision),
-            delivery.order.locator
-        ));
+        let before = handled(subject, &subject.status);
+        let started = status::next(&before, &Turn::Started(attempt, cause), self.moment(subject));
+        let what = delivery
+            .order
+            .locator
+            .as_ref()
+            .map_or_else(|| "the inline helmfile".to_owned(), ToString::to_string);
+        observer.line(&format!("delivering {} of {what}: {cause}", status::short(attempt.revision)));
         if cause != Cause::Refresh {
             observer.publish(&started).await;
         }
-        let (turn, verdict) = match delivery.run(observer).await {
+        let mut answer = match delivery.run(observer).await {
             Ok(ran) => {
-                let verdict = if ran.changed { Verdict::Changed } else { Verdict::Unchanged };
-                (Turn::Delivered { attempt, changed: ran.changed, inventory: ran.inventory }, verdict)
+                let verdict = if ran.changed.is_empty() { Verdict::Unchanged } else { Verdict::Changed };
+                let health = self.health(delivery, &ran.whole, observer).await;
+                let delivered = Delivered {
+                    changed: ran.changed,
+                    inventory: ran.inventory,
+                    refresh_reason: ran.refresh_reason,
+                    pending_prune: ran.pending,
+                    health,
+                };
+                let turn = Turn::Delivered(attempt, Box::new(delivered));
+                self.answer(subject, &started, &turn, None, verdict)
             }
-            Err(_) if delivery.stop.is_cancelled() => return Err(Stopped),
-            Err(error) => {
-                let failure = error.failure(&Scrub::default());
+            Err(Broken { error, .. }) if delivery.stop.is_cancelled() || was_stopped(&error) => {
+                return Err(Stopped);
+            }
+            Err(Broken { error, changed }) => {
+                let scrub = Scrub::default().and_secrets(&delivery.inputs.secrets);
+                let failure = error.failure(&scrub);
                 observer.failure(&failure.message);
-                (Turn::Failed { failure, permanent: error.is_permanent(), started: true }, Verdict::Failed)
+                let (permanent, source) = (error.is_permanent(), error.is_source());
+                let turn = Turn::Failed { failure, permanent, source, started: Some((attempt, changed)) };
+                self.answer(subject, &started, &turn, None, Verdict::Failed)
             }
         };
-        let status = status::next(&started, &turn, self.moment(subject));
-        if verdict != Verdict::Failed
-            && let Some(ready) = get(&status.conditions, READY)
+        if answer.verdict != Verdict::Failed
+            && let Some(ready) = get(&answer.status.conditions, READY)
         {
             observer.line(&ready.message);
         }
-        // After a failure another revision of the source, which may be the fix, is not kept waiting.
-        let retry = (verdict == Verdict::Failed).then(|| decide::backoff(status.failures));
-        let again = retry.unwrap_or(Duration::MAX).min(spec.interval.0);
-        Ok(Answer::new(subject, status, Some(again), verdict))
+        answer.again = Some(self.again(spec, &answer.status));
+        Ok(answer)
+    }
+
+    async fn health(&self, delivery: &Delivery<'_>, whole: &Whole, observer: &mut Observer) -> Health {
+        if !delivery.spec.wait {
+            return Health::Good;
+        }
+        let Ok(connection) = delivery.link.releases(delivery.inputs.kubeconfig.as_ref()).await else {
+            return Health::Good;
+        };
+        let health = look(&connection, whole, delivery.spec.timeout.0, observer).await;
+        self.looked(delivery.subject);
+        health
+    }
+
+    /// When to look again after a pass that did something. After a failure another revision of the source, which may be the
+    /// fix, is not kept waiting.
+    fn again(&self, spec: &HelmfileSpec, status: &HelmfileStatus) -> Duration {
+        let pause = match status.unhealthy_since {
+            _ if status.failures > 0 => spec.retry.pause(status.failures),
+            Some(since) => decide::look_again(clock::since(self.clock.now(), since)),
+            None => Duration::MAX,
+        };
+        pause.min(spec.interval.0).max(Duration::from_secs(1))
+    }
+
+    fn look_file(&self, subject: &Subject) -> PathBuf {
+        self.folder(subject).join("looked")
+    }
+
+    /// When the objects were last looked at. Nobody else has to know, so that it is in no status.
+    fn last_look(&self, subject: &Subject) -> Option<Timestamp> {
+        let text = std::fs::read_to_string(self.look_file(subject)).ok()?;
+        text.trim().parse().ok()
+    }
+
+    fn looked(&self, subject: &Subject) {
+        let file = self.look_file(subject);
+        if let Err(error) = std::fs::write(&file, self.clock.now().to_string()) {
+            tracing::warn!(file = %file.display(), %error, "failed to note when the objects were looked at");
+        }
     }
 }
 
-/// Digests of files of this machine. One that can't be read counts as empty here, and is told when it is needed.
-fn digests(files: &[PathBuf]) -> Vec<String> {
-    let digest = |file: &PathBuf| digest::sha256_hex(&fs::read::<&Path>(file).unwrap_or_default());
-    files.iter().map(digest).collect()
+/// The status before a pass, in which what people have asked for by annotations is said to be heard.
+pub(super) fn handled(subject: &Subject, status: &HelmfileStatus) -> HelmfileStatus {
+    let mut status = status.clone();
+    if subject.wish(annotation::RESET_AT).is_some() {
+        status.failures = 0;
+    }
+    for (name, field) in [
+        (annotation::REQUESTED_AT, &mut status.last_handled_reconcile_at),
+        (annotation::FORCE_AT, &mut status.last_handled_force_at),
+        (annotation::RESET_AT, &mut status.last_handled_reset_at),
+    ] {
+        if let Some(value) = subject.wish(name) {
+            *field = Some(value.to_owned());
+        }
+    }
+    status
+}
+
+/// Whether the spec can have changed in nothing but `suspend` since it was delivered: the generation is the next one.
+fn is_only_suspended(subject: &Subject, _spec: &HelmfileSpec) -> bool {
+    subject.status.observed_generation + 1 == subject.generation
 }
 
 #[cfg(test)]

@@ -47,10 +47,16 @@ const NAMED: usize = 50;
 
 /// Decides. `listed` is all that is in the file, whatever is selected; `origin` is the digest of where the file comes from;
 /// `approved` the id that somebody has said yes to.
-pub(crate) fn plan(record: &Record, listed: &BTreeSet<ReleaseId>, origin: &str, approved: Option<&str>) -> Prune {
+pub(crate) fn plan(
+    record: &Record,
+    listed: &BTreeSet<ReleaseId>,
+    origin: &str,
+    approved: Option<&str>,
+) -> Prune {
     let ours: Vec<&ReleaseId> =
         record.releases.iter().filter(|owned| !owned.adopted).map(|owned| &owned.id).collect();
-    let mut gone: Vec<ReleaseId> = ours.iter().filter(|id| !listed.contains(id)).map(|id| (*id).clone()).collect();
+    let mut gone: Vec<ReleaseId> =
+        ours.iter().filter(|id| !listed.contains(id)).map(|id| (*id).clone()).collect();
     if gone.is_empty() {
         return Prune::default();
     }
@@ -68,7 +74,10 @@ pub(crate) fn plan(record: &Record, listed: &BTreeSet<ReleaseId>, origin: &str, 
     if approved == Some(&id) {
         return Prune { go: gone, held: None };
     }
-    Prune { go: Vec::new(), held: Some(PendingPrune { id, reason, releases: names.into_iter().take(NAMED).collect() }) }
+    Prune {
+        go: Vec::new(),
+        held: Some(PendingPrune { id, reason, releases: names.into_iter().take(NAMED).collect() }),
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,38 @@
 //! What a pass is about: a Helmfile, from the cluster or from the command line.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
 
 use crate::{
     digest,
-    helmfile::api::{HelmfileSpec, HelmfileStatus, names},
+    helmfile::api::{
+        HelmfileSpec, HelmfileStatus, Retry,
+        names::{self, annotation},
+    },
     object,
 };
+
+/// Where what is remembered of a delivery is kept, beside the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// Beside the object.
+    Object {
+        /// The object's UID.
+        uid: String,
+    },
+    /// There is no object: a folder of this machine.
+    Folder(PathBuf),
+    /// There is no object: a ConfigMap.
+    ConfigMap {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// There is no object, and nothing is remembered.
+    Nothing,
+}
 
 /// A Helmfile to deliver.
 #[derive(Debug, Clone)]
@@ -19,8 +43,14 @@ pub struct Subject {
     pub name: String,
     /// Its namespace; `None` for that of the kubeconfig.
     pub namespace: Option<String>,
+    /// Where what is remembered is kept.
+    pub memory: Memory,
     /// Its generation.
     pub generation: i64,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
     /// What is asked for, or why that cannot be read.
     pub spec: Result<HelmfileSpec, String>,
     /// What is remembered.
@@ -44,13 +74,45 @@ impl Subject {
             key: key(&object::Key::of(object).to_string()),
             name: object::name(object).to_owned(),
             namespace: object::namespace(object).map(str::to_owned),
+            memory: Memory::Object { uid: object::uid(object).unwrap_or_default().to_owned() },
             generation: object::generation(object).unwrap_or_default(),
+            annotations: annotations(object),
+            deleting: object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()),
             spec: serde_json::from_value(spec).map_err(|error| error.to_string()),
             status,
             base,
             values_files: Vec::new(),
         }
     }
+
+    /// How failures are tried again; as nobody has chosen otherwise when the spec can't be read.
+    pub(crate) fn retry(&self) -> Retry {
+        self.spec.as_ref().map(|spec| spec.retry).unwrap_or_default()
+    }
+
+    /// An annotation with a value.
+    pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value of an annotation that nobody has acted upon yet: for `forceAt` and `resetAt` only together with a request
+    /// of the same value, as Flux has it.
+    pub(crate) fn wish(&self, name: &str) -> Option<&str> {
+        let value = self.annotation(name)?;
+        let handled = match name {
+            annotation::FORCE_AT => &self.status.last_handled_force_at,
+            annotation::RESET_AT => &self.status.last_handled_reset_at,
+            _ => &self.status.last_handled_reconcile_at,
+        };
+        let requested = self.annotation(annotation::REQUESTED_AT) == Some(value);
+        (requested && handled.as_deref() != Some(value)).then_some(value)
+    }
+}
+
+fn annotations(object: &Value) -> BTreeMap<String, String> {
+    let all = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    all.into_iter().flatten().filter_map(text).collect()
 }
 
 /// Makes a short name of a folder of anything that tells one delivery from others. Two deliveries with one key never run
@@ -89,6 +151,27 @@ mod tests {
         let subject = Subject::of(&json!({"metadata": {"name": "web"}, "status": status}), "/base".into());
         assert_eq!(subject.status.conditions.len(), 1);
         assert_eq!(subject.status.conditions[0].kind_of, "Ready");
+    }
+
+    #[test]
+    fn wishes_are_heard_once() {
+        let annotations =
+            json!({annotation::REQUESTED_AT: "2", annotation::FORCE_AT: "2", annotation::RESET_AT: "1"});
+        let of = |status: Value| {
+            let object = json!({"metadata": {"name": "web", "annotations": annotations}, "status": status});
+            let subject = Subject::of(&object, "/".into());
+            [annotation::REQUESTED_AT, annotation::FORCE_AT, annotation::RESET_AT]
+                .map(|name| subject.wish(name).is_some())
+        };
+        assert_eq!(of(json!({})), [true, true, false], "a reset of another time is none");
+        assert_eq!(
+            of(json!({"lastHandledReconcileAt": "1", "lastHandledForceAt": "1"})),
+            [true, true, false]
+        );
+        assert_eq!(
+            of(json!({"lastHandledReconcileAt": "2", "lastHandledForceAt": "2"})),
+            [false, false, false]
+        );
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
 use kube::config::Kubeconfig;
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{
     plugins::{self, PluginError},
@@ -16,7 +17,7 @@ use super::{
     values::{self, Layer},
 };
 
-use crate::environment::Environment;
+use crate::{environment::Environment, helmfile::helm::front};
 
 /// Where things are in a workspace.
 #[derive(Debug, Clone)]
@@ -59,6 +60,16 @@ impl Layout {
     /// The kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.root.join("kubeconfig")
+    }
+
+    /// What helmfile takes for helm.
+    pub(crate) fn front(&self) -> PathBuf {
+        self.root.join("bin").join(front::NAME)
+    }
+
+    /// Credentials of OCI registries.
+    pub(crate) fn registries(&self) -> PathBuf {
+        self.home().join(".config/helm/registry/config.json")
     }
 
     /// Inline values.
@@ -108,7 +119,11 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceE
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
     /// The source, which stays as it is.
-    pub source: PathBuf,
+    pub source: Source,
+    /// Files of values from sources of their own, by their place in the spec's list.
+    pub elsewhere: Vec<Option<PathBuf>>,
+    /// Credentials of OCI registries, as Helm reads them.
+    pub registries: Option<serde_json::Value>,
     /// A kubeconfig with one context.
     pub kubeconfig: Kubeconfig,
     /// The namespace of that context.
@@ -120,6 +135,18 @@ pub(crate) struct Contents {
     /// The environment of the applier, for the plugins of the image.
     pub ambient: Environment,
 }
+
+/// Where the helmfile is.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In the spec. It is a template, as the values that go with it are there to be used.
+    Inline(String),
+}
+
+/// The name of a helmfile that is in the spec.
+const INLINE: &str = "helmfile.yaml.gotmpl";
 
 /// The folder of a run. Dropping it removes the folder.
 #[derive(Debug)]
@@ -145,6 +172,8 @@ impl Workspace {
             TryLockError::WouldBlock => WorkspaceError::Busy,
             TryLockError::Error(source) => io("lock", &object)(source),
         })?;
+        // Every program of the run holds the lock as well: who gets it next knows that none of them is left.
+        fcntl_setfd(&object_lock, FdFlags::empty()).map_err(|error| io("lock", &object)(error.into()))?;
         let runs = cache.join("runs");
         make_folder(&runs)?;
         // Under this lock no folder of a run is without its own lock.
@@ -176,15 +205,46 @@ impl Workspace {
             make_folder(&folder)?;
         }
         let source = layout.source();
-        tree::copy(&contents.source, &source).map_err(io("copy the source to", &source))?;
+        match &contents.source {
+            Source::Folder(folder) => {
+                tree::copy(folder, &source).map_err(io("copy the source to", &source))?
+            }
+            Source::Inline(text) => {
+                make_folder(&source)?;
+                write_private(&source.join(INLINE), text.as_bytes())?;
+            }
+        }
+        let front = layout.front();
+        make_folder(&layout.root().join("bin"))?;
+        symlink(&contents.executable, &front).map_err(io("make", &front))?;
+        if let Some(registries) = &contents.registries {
+            let file = layout.registries();
+            make_folder(file.parent().unwrap_or(layout.root()))?;
+            write_private(&file, registries.to_string().as_bytes())?;
+        }
         plugins::gather(&layout.plugins(), &contents.executable, &contents.ambient)?;
         let kubeconfig = narrow(contents.kubeconfig.clone(), &contents.namespace)?;
         write_private(&layout.kubeconfig(), &kubeconfig)?;
-        contents.layers.iter().enumerate().map(|(index, layer)| self.place(index, layer)).collect()
+        let place = |(index, layer)| self.place(index, layer, &contents.elsewhere);
+        contents.layers.iter().enumerate().map(place).collect()
     }
 
-    fn place(&self, index: usize, layer: &Layer) -> Result<PathBuf, WorkspaceError> {
+    fn place(
+        &self,
+        index: usize,
+        layer: &Layer,
+        elsewhere: &[Option<PathBuf>],
+    ) -> Result<PathBuf, WorkspaceError> {
         match layer {
+            Layer::Elsewhere(number) => {
+                let file = elsewhere.get(*number).cloned().flatten();
+                file.ok_or_else(|| {
+                    WorkspaceError::SourceFile(SourceFileError::Missing {
+                        field: "valuesFiles",
+                        path: format!("[{number}]"),
+                    })
+                })
+            }
             Layer::Source(path) => Ok(source_files::find_values(&self.layout.source(), path)?),
             Layer::Inline(values) => {
                 let file = values::inline_file(&self.layout.values(), index);

@@ -25,6 +25,16 @@ pub enum ValuesFile {
     },
 }
 
+impl ValuesFile {
+    /// What its source is now, if it has one of its own.
+    pub const fn revision(&self) -> Option<&Revision> {
+        match self {
+            Self::Inside(_) => None,
+            Self::Elsewhere { revision, .. } => Some(revision),
+        }
+    }
+}
+
 /// Why a file of values can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

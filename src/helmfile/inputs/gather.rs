@@ -25,7 +25,7 @@ use crate::{
 const AT_ONCE: usize = 8;
 
 /// Gathers all that a spec takes from ConfigMaps and Secrets of `namespace`: one call for each object, none when the spec
-/// names no object. What is encrypted is decrypted by `sops`, which is not run otherwise.
+/// names no object, for which no client is needed. What is encrypted is decrypted by `sops`, which is not run otherwise.
 ///
 /// # Errors
 /// When an object or key is missing that must be there, may not be read, or makes no sense. [`watches`](super::watches)
@@ -33,12 +33,19 @@ const AT_ONCE: usize = 8;
 pub async fn gather(
     spec: &HelmfileSpec,
     namespace: &str,
-    client: &Client,
+    client: Option<&Client>,
     sops: &Sops,
 ) -> Result<Inputs, InputError> {
     let ids = references::objects(spec);
-    let calls = stream::iter(ids).map(|id| ask(client.clone(), namespace.to_owned(), id));
-    let answers: BTreeMap<Id, Answer> = calls.buffer_unordered(AT_ONCE).collect().await;
+    let answers: BTreeMap<Id, Answer> = match client {
+        Some(client) => {
+            let calls = stream::iter(ids).map(|id| ask(client.clone(), namespace.to_owned(), id));
+            calls.buffer_unordered(AT_ONCE).collect().await
+        }
+        None => {
+            ids.into_iter().map(|id| (id, Answer::Unreachable("there is no cluster".to_owned()))).collect()
+        }
+    };
     let objects = Objects { namespace: namespace.to_owned(), answers };
     let age_keys =
         spec.decryption.as_ref().map(|decryption| read::age_keys(decryption, &objects)).transpose()?;

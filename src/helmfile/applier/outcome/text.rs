@@ -7,9 +7,19 @@ use crate::redact;
 /// The longest message of a condition, in bytes.
 const LONGEST: usize = 1024;
 
+/// A shorter text is in every other word.
+const SHORTEST: usize = 4;
+
 /// What is taken out of the tools' text, so that the same failure reads the same in every run.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Scrub(Vec<(String, String)>);
+
+impl std::fmt::Debug for Scrub {
+    /// Without the texts, some of which are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scrub({} texts)", self.0.len())
+    }
+}
 
 impl Scrub {
     /// Takes out the folders of a run: paths in `source` are shown as they are in the source, others in `root` start
@@ -20,6 +30,18 @@ impl Scrub {
             (source.display().to_string(), ".".to_owned()),
             (root.display().to_string(), "…".to_owned()),
         ])
+    }
+
+    /// Takes out texts that nobody may see as well; the longest first, so that none shows as the rest of another.
+    #[must_use]
+    pub(crate) fn and_secrets(mut self, secrets: &[String]) -> Self {
+        let lines = secrets.iter().flat_map(|secret| secret.lines().chain([secret.as_str()]));
+        let mut hidden: Vec<&str> = lines.map(str::trim).filter(|text| text.len() >= SHORTEST).collect();
+        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
+        hidden.dedup();
+        // Before the folders, which could change their text.
+        self.0.splice(0..0, hidden.into_iter().map(|text| (text.to_owned(), "***".to_owned())));
+        self
     }
 
     /// Takes them out of a line, and with them credentials in URLs and values that errors quote.

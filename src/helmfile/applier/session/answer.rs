@@ -19,7 +19,6 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    environment::Environment,
     helmfile::{
         helm::{
             chart,
@@ -27,6 +26,7 @@ use crate::{
             front::{Asked, Command, Told, classify},
             render::Helm,
         },
+        inputs::Repository,
         ledger::ReleaseId,
     },
     process::{self, Guard},
@@ -39,6 +39,8 @@ pub(crate) enum Mode {
     Apply,
     /// To remove all of it.
     Destroy,
+    /// To change nothing.
+    Look,
 }
 
 /// What a session works with.
@@ -47,8 +49,6 @@ pub(crate) struct Setting<'a> {
     pub helm: PathBuf,
     /// Runs it for us.
     pub guard: &'a Guard,
-    /// The environment of the run: what helm gets from us.
-    pub env: &'a Environment,
     /// The cluster.
     pub cluster: &'a Cluster,
     /// Namespace of releases without one.
@@ -57,6 +57,8 @@ pub(crate) struct Setting<'a> {
     pub book: &'a Book,
     /// Places for helm processes.
     pub slots: &'a Slots,
+    /// Chart repositories with credentials.
+    pub repositories: &'a [Repository],
     /// What for.
     pub mode: Mode,
     /// Releases that may be unlocked though somebody else has locked them.
@@ -154,9 +156,11 @@ impl<'a> Session<'a> {
                     Err(objection) => (Told::refuse(&objection.message), None),
                 }
             }
-            Command::Dependencies { .. } | Command::AddRepository { .. } | Command::Other => {
-                self.become_helm(asked, Vec::new(), None).await
-            }
+            Command::AddRepository { url, .. } => match self.credentials(asked, url) {
+                Some(repository) => (self.add_repository(asked, repository).await, None),
+                None => self.become_helm(asked, Vec::new(), None).await,
+            },
+            Command::Dependencies { .. } | Command::Other => self.become_helm(asked, Vec::new(), None).await,
         }
     }
 
@@ -200,9 +204,15 @@ impl<'a> Session<'a> {
     }
 
     async fn ask_version(&self, asked: &Asked) -> Told {
+        self.run(asked, asked.args.clone(), Vec::new()).await
+    }
+
+    /// Runs the real helm here, and hands over what it says.
+    pub(super) async fn run(&self, asked: &Asked, args: Vec<String>, input: Vec<u8>) -> Told {
         let helm = self.helm(asked);
-        let args = asked.args.iter().map(OsString::from);
+        let args = args.into_iter().map(OsString::from);
         let command = process::Command::new(&helm.program, &helm.folder).args(args).envs(helm.env);
+        let command = process::Command { input, ..command };
         match command.run(&helm.guard, self.setting.stop, &mut |_| {}).await {
             Ok(finished) => Told::Done {
                 exit: match finished.status {

@@ -16,10 +16,10 @@ use crate::helmfile::{
 impl Session<'_> {
     /// Whether helm may install or upgrade a release; with the flags that make it ours. It is in the record then.
     pub(super) async fn may_upgrade(&self, id: &ReleaseId) -> Result<Vec<String>, Objection> {
-        if self.setting.mode == Mode::Destroy {
+        if self.setting.mode != Mode::Apply {
             return Err(self.objection(&Objection {
-                reason: reason::DESTROY_FAILED,
-                message: format!("release `{id}` is not upgraded while all is being removed"),
+                reason: reason::FAILED,
+                message: format!("release `{id}` is not upgraded by a run that is not there for that"),
                 permanent: false,
             }));
         }

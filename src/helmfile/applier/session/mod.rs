@@ -5,6 +5,7 @@
 //!   rendering;
 //! - `gate`: whether a release may be touched, and the record of that before it is;
 //! - `find`: `helm list` of one release;
+//! - `repository`: `helm repo add` with a password that is in no argument;
 //! - `slots`: how many helm processes run at once on this machine;
 //! - `heard`: what became of each release.
 
@@ -14,10 +15,11 @@ mod find;
 mod gate;
 mod heard;
 mod renders;
+mod repository;
 mod serve;
 mod slots;
 
 pub(crate) use answer::{Mode, Session, Setting};
-pub(crate) use heard::{Heard, Objection, Seen};
+pub(crate) use heard::{Heard, Objection};
 pub(crate) use renders::Renders;
 pub(crate) use slots::Slots;

@@ -42,6 +42,11 @@ impl Locator {
         self
     }
 
+    /// The place and the folder in it, whatever the version; without credentials.
+    pub fn without_version(&self) -> String {
+        format!("{}//{}", self.place, self.subdir.as_deref().unwrap_or_default())
+    }
+
     /// Whether both are read from one server by one protocol, so that what opens one may be shown for the other.
     pub fn is_beside(&self, other: &Self) -> bool {
         match (&self.place, &other.place) {

@@ -1,0 +1,122 @@
+//! The pass over a Helmfile that is being deleted.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    answer::{Answer, Stopped, Verdict},
+    delivery::was_stopped,
+    equipment::Applier,
+    error::PassError,
+    link::Link,
+    observer::Observer,
+    outcome::Scrub,
+    status::{self, Turn},
+    subject::Subject,
+};
+use crate::{
+    contract::{Event, EventType},
+    helmfile::api::{
+        DeletionPolicy, HelmfileSpec, is_true,
+        names::{self, annotation, reason},
+    },
+};
+
+impl Applier {
+    /// Removes the releases when the policy says so, once; else nothing.
+    pub(super) async fn farewell(
+        &self,
+        subject: &Subject,
+        link: &Link<'_>,
+        observer: &mut Observer,
+        stop: &CancellationToken,
+    ) -> Result<Answer, Stopped> {
+        let unchanged = || Answer::new(subject, subject.status.clone(), None, Verdict::UpToDate);
+        let spec = match &subject.spec {
+            Ok(spec) if spec.deletion_policy == DeletionPolicy::Destroy => spec,
+            _ => return Ok(unchanged()),
+        };
+        if is_true(&subject.status.conditions, names::DESTROYED) {
+            return Ok(unchanged());
+        }
+        if subject.annotation(annotation::GIVE_UP) == Some("true") {
+            return Ok(self.given_up(subject, "the annotation says so"));
+        }
+        let message = "uninstalling the releases, as the Helmfile is being deleted".to_owned();
+        let destroying = status::next(&subject.status, &Turn::Destroying(message), self.moment(subject));
+        observer.publish(&destroying).await;
+        match self.destroy(subject, spec, link, observer, stop).await {
+            Ok(sentence) => {
+                observer.line(&sentence);
+                Ok(self.answer(subject, &destroying, &Turn::Destroyed(sentence), None, Verdict::Changed))
+            }
+            Err(error) if stop.is_cancelled() || was_stopped(&error) => Err(Stopped),
+            Err(error) if is_namespace_going(&error) => Ok(self.given_up(
+                subject,
+                "the namespace is being deleted, and nothing can be created in it any more",
+            )),
+            Err(error) => {
+                let mut failure = error.failure(&Scrub::default());
+                observer.failure(&failure.message);
+                failure.reason = reason::DESTROY_FAILED;
+                failure.message = format!(
+                    "{}; the object stays until this succeeds, or is annotated {}=true",
+                    failure.message,
+                    annotation::GIVE_UP
+                );
+                let turn = Turn::Failed { failure, permanent: false, source: false, started: None };
+                let mut answer = self.answer(subject, &subject.status, &turn, None, Verdict::Failed);
+                answer.again = Some(spec.retry.pause(answer.status.failures));
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn destroy(
+        &self,
+        subject: &Subject,
+        spec: &HelmfileSpec,
+        link: &Link<'_>,
+        observer: &mut Observer,
+        stop: &CancellationToken,
+    ) -> Result<String, PassError> {
+        let delivery = match self.prepare(subject, spec, link, stop).await {
+            Ok(delivery) => delivery,
+            Err(error) if stop.is_cancelled() => return Err(error),
+            Err(error) => {
+                observer.line(&format!(
+                    "the helmfile can't be had ({}); uninstalling what the record has",
+                    error.failure(&Scrub::default()).message
+                ));
+                self.prepare_bare(subject, spec, link, stop).await?
+            }
+        };
+        Ok(delivery.destroy(observer).await?.sentence())
+    }
+
+    /// Lets the object go though releases are left.
+    fn given_up(&self, subject: &Subject, why: &str) -> Answer {
+        const NAMED: usize = 20;
+        let releases = subject
+            .status
+            .inventory
+            .as_ref()
+            .map(|inventory| inventory.releases.as_slice())
+            .unwrap_or_default();
+        let names: Vec<String> = releases
+            .iter()
+            .take(NAMED)
+            .map(|release| format!("{}/{}", release.namespace, release.name))
+            .collect();
+        let left = if names.is_empty() { "none is known".to_owned() } else { names.join(", ") };
+        let message = format!("releases are left, as {why}: {left}");
+        let mut answer = Answer::new(subject, subject.status.clone(), None, Verdict::Failed);
+        answer.events =
+            vec![Event { kind_of: EventType::Warning, reason: reason::DESTROY_FAILED.to_owned(), message }];
+        answer
+    }
+}
+
+fn is_namespace_going(error: &PassError) -> bool {
+    let forbidden = error.reason() == reason::FORBIDDEN;
+    forbidden && error.to_string().contains("because it is being terminated")
+}
