@@ -10,6 +10,8 @@ mod files;
 mod generate;
 mod get;
 mod helm;
+mod inquiry;
+mod logs;
 mod objects;
 mod outcome;
 mod progress;
@@ -59,6 +61,8 @@ enum Command {
     Suspend(suspend::SuspendArgs),
     /// Deliver suspended Helmfiles again, and wait for what comes of it
     Resume(suspend::ResumeArgs),
+    /// Show what helmfile printed in the last passes of a Helmfile
+    Logs(logs::LogsArgs),
     /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
@@ -103,6 +107,7 @@ pub fn main() -> Exit {
         Command::Reconcile(args) => reconcile::main(&args),
         Command::Suspend(args) => suspend::suspend(&args),
         Command::Resume(args) => suspend::resume(&args),
+        Command::Logs(args) => logs::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),

@@ -143,8 +143,12 @@ fn resource() -> ApiResource {
 
 /// An object that was read: with its kind, which lists leave out, and without `managedFields`.
 pub(super) fn to_json(object: DynamicObject) -> Value {
-    let gvk = Gvk::new(Helmfile::group(&()), Helmfile::version(&()), Helmfile::kind(&()));
-    discovery::to_json(&gvk, object)
+    discovery::to_json(&kind(), object)
+}
+
+/// The kind.
+pub(super) fn kind() -> Gvk {
+    Gvk::new(Helmfile::group(&()), Helmfile::version(&()), Helmfile::kind(&()))
 }
 
 /// Why something could not be done.

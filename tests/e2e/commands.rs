@@ -8,7 +8,7 @@ use helmfile_operator::{
     helmfile::api,
     process::{Command, Finished, Status},
 };
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,14 @@ impl<'a> Desk<'a> {
         let plane = shared().await;
         let client = plane.client().await;
         crd::register(&client, &api::crd(), env!("CARGO_PKG_VERSION")).await.unwrap();
-        Desk(Scene::new(plane, name).await)
+        let desk = Desk(Scene::new(plane, name).await);
+        // A kind that was just registered is not served everywhere at once.
+        wait_until("Helmfiles to be served", SOON, async || {
+            let api = desk.0.api(&helmfile()).await;
+            api.list(&ListParams::default()).await.map_err(|error| error.to_string())
+        })
+        .await;
+        desk
     }
 
     async fn make(&self, name: &str, spec: Value) {
@@ -62,11 +69,10 @@ impl<'a> Desk<'a> {
         if ready == "Unknown" {
             conditions.push(condition("Reconciling", "True"));
         }
-        let patch = json!({"status": {"observedGeneration": generation, "conditions": conditions}});
-        let api = self.0.api(&helmfile()).await;
-        for patch in [patch, json!({ "status": more })] {
-            api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-        }
+        let mut status = json!({"observedGeneration": generation, "conditions": conditions});
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let patch = Patch::Merge(json!({ "status": status }));
+        self.0.api(&helmfile()).await.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// Waits for a request, and returns its value.
@@ -114,7 +120,7 @@ async fn get_shows_helmfiles_and_what_is_wrong_with_one() {
     let desk = Desk::new("get").await;
     let namespace = &desk.0.namespace;
     let nothing = desk.run("get").await;
-    assert_eq!(nothing.stderr, format!("No Helmfiles found in namespace {namespace}\n"));
+    assert_eq!(nothing.stderr, format!("No Helmfiles found in namespace {namespace}"));
     assert_eq!((nothing.status, nothing.stdout.len()), (Status::Exited(0), 0));
 
     desk.make("web", json!({})).await;
@@ -256,7 +262,7 @@ async fn nobody_has_to_wait_to_the_end() {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(10), server.running.wait()).await.unwrap().unwrap();
     assert_eq!(ended, Status::Signaled(2), "a shell reads 130");
-    assert!(server.log.text().ends_with("the operator goes on\n"), "{}", server.log.text());
+    assert!(server.log.text().trim_end().ends_with("the operator goes on"), "{}", server.log.text());
 }
 
 #[tokio::test]
@@ -265,7 +271,7 @@ async fn suspend_and_resume_change_the_spec_and_say_when_there_is_nothing_to_do(
     let title = |name: &str| format!("Helmfile {}/{name}", desk.0.namespace);
     assert_eq!(
         desk.run("suspend --all").await.stderr,
-        format!("No Helmfiles found in namespace {}\n", desk.0.namespace)
+        format!("No Helmfiles found in namespace {}", desk.0.namespace)
     );
     desk.make("web", json!({})).await;
     desk.make("db", json!({})).await;
