@@ -50,6 +50,8 @@ pub(super) struct Inquiry {
     query: ObjectQuery,
     namespace: String,
     way: Way,
+    /// What else is asked for, at the end of the path.
+    more: &'static str,
 }
 
 enum Way {
@@ -81,7 +83,12 @@ impl Inquiry {
         };
         let query =
             ObjectQuery { kind: kind.to_owned(), namespace: Some(namespace.clone()), name: name.to_owned() };
-        Ok(Self { query, namespace, way })
+        Ok(Self { query, namespace, way, more: "" })
+    }
+
+    /// Asks for the whole logs as well, where they are kept.
+    pub(super) fn with_logs(self) -> Self {
+        Self { more: "?log=true", ..self }
     }
 
     /// Asks the operator.
@@ -106,7 +113,7 @@ impl Inquiry {
 
     fn path(&self) -> String {
         let words = [self.query.kind.as_str(), &self.namespace, &self.query.name].map(encode);
-        format!("/debug/whitebox/objects/{}", words.join("/"))
+        format!("/debug/whitebox/objects/{}{}", words.join("/"), self.more)
     }
 }
 

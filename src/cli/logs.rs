@@ -1,9 +1,9 @@
 //! `logs`: what helmfile printed in the last passes of a Helmfile.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     inquiry::{Inquiry, Route},
@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     duration::GoDuration,
-    engine::record::{
-        Outcome, Recorded,
-        view::{Handling, ObjectReport},
-    },
+    engine::record::{Outcome, Run},
     exit::Exit,
 };
 
@@ -48,6 +45,51 @@ enum Output {
     Json,
 }
 
+/// What is read of the answer. A server that keeps no whole logs gives the end of them.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    entries: Vec<Handling>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Handling {
+    object: Object,
+    runs: Vec<Recorded>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    known: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Recorded {
+    run: Run,
+    count: u64,
+    #[serde(default)]
+    log: Option<Log>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Log {
+    head: Vec<Line>,
+    #[serde(default)]
+    left_out: usize,
+    #[serde(default)]
+    tail: Vec<Line>,
+}
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    /// When it was printed; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    /// As it was printed.
+    text: String,
+}
+
 /// A pass and what it has printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,28 +102,29 @@ struct Pass {
     outcome: Outcome,
     /// How many passes in a row ended like this; it is the last of them.
     count: u64,
-    /// What it has printed, at the end.
-    log: String,
+    /// What it has printed, all of it or its ends.
+    log: Vec<Line>,
 }
 
 pub(super) fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
     let told = world::runtime()?.block_on(async {
-        let inquiry = Inquiry::open(&args.route, &objects::kind().kind, &args.name).await?;
+        let inquiry = Inquiry::open(&args.route, &objects::kind().kind, &args.name).await?.with_logs();
         match inquiry.applier().await? {
             Some(told) => Ok(told),
             None => inquiry.operator().await,
         }
     })?;
-    let passes = passes(&told.report, args.last.into());
-    let unknown = told.report.entries.iter().all(|handling| !handling.object.known);
-    if passes.is_empty() && unknown {
+    let answer: Answer = serde_json::from_str(&told.text).context("the answer makes no sense")?;
+    let is_known = answer.entries.iter().any(|handling| handling.object.known);
+    let passes = passes(answer, args.last.into());
+    if passes.is_empty() && !is_known {
         let namespace = told.report.query.namespace.unwrap_or_default();
-        bail!("there is no Helmfile {namespace}/{} that it knows of", args.name);
+        bail!("the operator knows no Helmfile {namespace}/{}", args.name);
     }
     match args.output {
         Output::Json => report::print(&format!("{}\n", serde_json::to_string_pretty(&passes)?)),
         Output::Text if passes.is_empty() => {
-            report::note("no pass that printed something is remembered");
+            report::note("No pass that printed something is remembered");
             Ok(Exit::Done)
         }
         Output::Text => report::print(&passes.iter().map(text).collect::<Vec<_>>().join("\n")),
@@ -89,21 +132,32 @@ pub(super) fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
 }
 
 /// The last passes that did something, the newest at the end. A pass that finds nothing to do prints nothing.
-fn passes(report: &ObjectReport, last: usize) -> Vec<Pass> {
-    let runs = report.entries.iter().flat_map(|Handling { runs, .. }| runs);
-    let mut passes: Vec<Pass> = runs.filter(|recorded| !recorded.run.stderr.is_empty()).map(pass).collect();
+fn passes(answer: Answer, last: usize) -> Vec<Pass> {
+    let runs = answer.entries.into_iter().flat_map(|handling| handling.runs);
+    let mut passes: Vec<Pass> = runs.map(pass).filter(|pass| !pass.log.is_empty()).collect();
     passes.sort_by_key(|pass| pass.began);
     passes.split_off(passes.len().saturating_sub(last))
 }
 
-fn pass(recorded: &Recorded) -> Pass {
-    let Recorded { run, count, .. } = recorded;
+fn pass(recorded: Recorded) -> Pass {
+    let Recorded { run, count, log } = recorded;
+    let plain = |text: &str| Line { at: None, text: text.to_owned() };
+    let log = match log {
+        None => run.stderr.lines().map(plain).collect(),
+        Some(Log { mut head, left_out, tail }) => {
+            if left_out > 0 {
+                head.push(plain(&format!("[{left_out} lines are left out]")));
+            }
+            head.extend(tail);
+            head
+        }
+    };
     Pass {
         began: run.began,
         took: GoDuration::from_secs(run.elapsed.as_secs()),
-        outcome: run.outcome.clone(),
-        count: *count,
-        log: run.stderr.clone(),
+        outcome: run.outcome,
+        count,
+        log,
     }
 }
 
@@ -118,8 +172,8 @@ fn text(pass: &Pass) -> String {
     };
     let times = if pass.count > 1 { format!(", the last of {} like it", pass.count) } else { String::new() };
     let mut text = format!("# {:.0}, {} long{times}: {ended}\n", pass.began, pass.took);
-    for line in pass.log.lines() {
-        let line = line.strip_prefix("debug: ").unwrap_or(line);
+    for line in &pass.log {
+        let line = line.text.strip_prefix("debug: ").unwrap_or(&line.text);
         text.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
         text.push('\n');
     }
@@ -130,71 +184,61 @@ fn text(pass: &Pass) -> String {
 mod tests {
     use std::time::Duration;
 
-    use crate::{
-        engine::record::{
-            Run,
-            view::{Activity, EntryView, ObjectQuery, ObjectView, QueueView, Selection},
-        },
-        object::ObjectRef,
-    };
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::object::ObjectRef;
 
-    /// A report with a run for each log, the newest first.
-    fn report(logs: &[&str]) -> ObjectReport {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
+    /// An answer with a run for each log, the newest first.
+    fn answer(logs: &[&str]) -> Value {
         let object =
             ObjectRef { gvk: objects::kind(), namespace: Some("team".to_owned()), name: "web".to_owned() };
         let run = |(index, log): (i64, &&str)| {
-            let began = now - jiff::SignedDuration::from_mins(index);
+            let began = Timestamp::from_second(1_800_000_000 - 60 * index).unwrap();
             let run = Run::new("helmfile-applier".to_owned(), object.clone(), Vec::new(), began);
             let run = Run { stderr: (*log).to_owned(), elapsed: Duration::from_secs(75), ..run };
-            Recorded { run, count: 1, since: began }
+            json!({"run": run, "count": 1, "since": began})
         };
-        let entry = EntryView {
-            name: "helmfile-applier".to_owned(),
-            kind: objects::kind(),
-            handler: "exec helmfile-operator".to_owned(),
-            dependents: Vec::new(),
-            watches: Vec::new(),
-            queue: QueueView::default(),
-            concurrency: 1,
-        };
-        let view = ObjectView {
-            entry: entry.name.clone(),
-            object: object.clone(),
-            known: true,
-            deleting: false,
-            selection: Selection::Selected,
-            suspended: false,
-            activity: Activity::Idle,
-            watches: Vec::new(),
-            slowed: None,
-            last_error: None,
-        };
-        let query = ObjectQuery { kind: "Helmfile".to_owned(), namespace: None, name: "web".to_owned() };
-        let handling = Handling { entry, object: view, runs: (0..).zip(logs).map(run).collect() };
-        ObjectReport { now, query, entries: vec![handling] }
+        let runs: Vec<Value> = (0..).zip(logs).map(run).collect();
+        json!({"entries": [{"object": {"known": true}, "runs": runs}]})
+    }
+
+    fn last(answer: Value, count: usize) -> Vec<Pass> {
+        passes(serde_json::from_value(answer).unwrap(), count)
     }
 
     #[test]
     fn the_newest_passes_that_printed_something_are_shown_last() {
-        let logs = |last: usize| {
-            passes(&report(&["", "three", "", "two", "one"]), last)
-                .into_iter()
-                .map(|pass| pass.log)
-                .collect::<Vec<_>>()
+        let logs = |count: usize| {
+            let passes = last(answer(&["", "three", "", "two", "one"]), count);
+            passes.iter().map(|pass| pass.log[0].text.clone()).collect::<Vec<_>>()
         };
         assert_eq!(logs(1), ["three"]);
         assert_eq!(logs(2), ["two", "three"]);
         assert_eq!(logs(9), ["one", "two", "three"]);
-        assert!(passes(&report(&["", ""]), 1).is_empty());
+        assert!(last(answer(&["", ""]), 1).is_empty());
+    }
+
+    #[test]
+    fn a_whole_log_is_better_than_its_end() {
+        let mut answer = answer(&["the end"]);
+        let line = |text: &str| json!({"at": "2027-01-15T08:00:01Z", "text": text});
+        answer["entries"][0]["runs"][0]["log"] =
+            json!({"head": [line("first")], "leftOut": 7, "tail": [line("the end")]});
+        let passes = last(answer, 1);
+        assert_eq!(
+            text(&passes[0]),
+            "# 2027-01-15T08:00:00Z, 1m15s long: done\nfirst\n[7 lines are left out]\nthe end\n"
+        );
+        let printed = serde_json::to_value(&passes).unwrap();
+        assert_eq!(printed[0]["log"][0], line("first"));
+        assert_eq!((&printed[0]["took"], &printed[0]["log"][1]["at"]), (&json!("1m15s"), &Value::Null));
     }
 
     #[test]
     fn a_log_is_told_with_its_pass_and_cannot_steer_the_terminal() {
-        let mut pass =
-            passes(&report(&["delivering\ndebug: UPDATED \x1b[32mRELEASES\nerror: no"]), 1).remove(0);
+        let logs = ["delivering\ndebug: UPDATED \x1b[32mRELEASES\nerror: no"];
+        let mut pass = last(answer(&logs), 1).remove(0);
         assert_eq!(
             text(&pass),
             "# 2027-01-15T08:00:00Z, 1m15s long: done\ndelivering\nUPDATED [32mRELEASES\nerror: no\n"

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     control_plane::{ControlPlane, shared},
-    helmfiles::helmfile,
+    helmfiles::{Deliveries, ONE_RELEASE, helmfile},
     processes,
     scene::{SOON, Scene},
     server::Server,
@@ -309,4 +309,30 @@ async fn suspend_and_resume_change_the_spec_and_say_when_there_is_nothing_to_do(
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
     assert!(!suspended("db").await);
+}
+
+#[tokio::test]
+async fn logs_show_what_helmfile_printed() {
+    let stage = Deliveries::new(shared().await, "logs", &ONE_RELEASE).await;
+    let mut operator = stage.start(&[]).await;
+    stage.apply("h", json!({"source": stage.source("")})).await;
+    stage.ready("h", "True", "1 release").await;
+    let admin = operator.admin().await;
+    let run = async |line: &str| {
+        let command = typed(stage.scene.plane, stage.scene.folder(), line);
+        finished(&command.args(["--admin", &admin, "-n", &stage.scene.namespace])).await
+    };
+    // The status is there a moment before the run is over and remembered.
+    let log = wait_until("the log of the pass", SOON, async || {
+        let log = stdout(&run("logs h").await);
+        if log.is_empty() { Err(log) } else { Ok(log) }
+    })
+    .await;
+    assert!(log.starts_with("# ") && log.contains("Upgrading release=one"), "{log}");
+    let passes: Value = serde_json::from_slice(&run("logs h --last 5 -o json").await.stdout).unwrap();
+    assert_eq!(passes.as_array().unwrap().len(), 1, "{passes:#}");
+    assert_eq!(
+        refused(&run("logs absent").await),
+        format!("error: the operator knows no Helmfile {}/absent", stage.scene.namespace)
+    );
 }
