@@ -160,14 +160,13 @@ fn releases(inventory: &Inventory) -> String {
             release.status.clone().unwrap_or_default(),
         ]);
     }
-    let mut text = table.print();
     let listed = u32::try_from(inventory.releases.len()).unwrap_or(u32::MAX);
-    let more = inventory.count.saturating_sub(listed);
-    if more > 0 {
-        let place = inventory.overflow.as_ref().map(|name| format!(" in the ConfigMap {}", clean(name)));
-        text.push_str(&format!("and {more} more{}\n", place.unwrap_or_default()));
-    }
-    text
+    let more = match (inventory.count.saturating_sub(listed), &inventory.overflow) {
+        (0, _) => String::new(),
+        (more, None) => format!("and {more} more\n"),
+        (more, Some(name)) => format!("and {more} more in the ConfigMap {}\n", clean(name)),
+    };
+    table.print() + &more
 }
 
 #[cfg(test)]

@@ -165,13 +165,14 @@ fn pass(recorded: Recorded) -> Pass {
 /// of it is shown.
 fn text(pass: &Pass) -> String {
     let ended = match &pass.outcome {
-        Outcome::Done { .. } => "done".to_owned(),
-        Outcome::Stale => "overtaken by a change".to_owned(),
-        Outcome::Gone => "the object was gone".to_owned(),
-        Outcome::Failed { message, .. } => format!("failed: {}", clean(message)),
+        // What came of it is in the log: an applier that could tell the object so has done its work.
+        Outcome::Done { .. } => String::new(),
+        Outcome::Stale => ": overtaken by a change".to_owned(),
+        Outcome::Gone => ": the object was gone".to_owned(),
+        Outcome::Failed { message, .. } => format!(": failed: {}", clean(message)),
     };
     let times = if pass.count > 1 { format!(", the last of {} like it", pass.count) } else { String::new() };
-    let mut text = format!("# {:.0}, {} long{times}: {ended}\n", pass.began, pass.took);
+    let mut text = format!("# {:.0}, {} long{times}{ended}\n", pass.began, pass.took);
     for line in &pass.log {
         let line = line.text.strip_prefix("debug: ").unwrap_or(&line.text);
         text.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
@@ -228,7 +229,7 @@ mod tests {
         let passes = last(answer, 1);
         assert_eq!(
             text(&passes[0]),
-            "# 2027-01-15T08:00:00Z, 1m15s long: done\nfirst\n[7 lines are left out]\nthe end\n"
+            "# 2027-01-15T08:00:00Z, 1m15s long\nfirst\n[7 lines are left out]\nthe end\n"
         );
         let printed = serde_json::to_value(&passes).unwrap();
         assert_eq!(printed[0]["log"][0], line("first"));
@@ -241,7 +242,7 @@ mod tests {
         let mut pass = last(answer(&logs), 1).remove(0);
         assert_eq!(
             text(&pass),
-            "# 2027-01-15T08:00:00Z, 1m15s long: done\ndelivering\nUPDATED [32mRELEASES\nerror: no\n"
+            "# 2027-01-15T08:00:00Z, 1m15s long\ndelivering\nUPDATED [32mRELEASES\nerror: no\n"
         );
         pass.count = 3;
         let retry_in = Duration::from_secs(5);

@@ -164,8 +164,8 @@ impl Line {
 
 /// The line of a terminal: from its first column, cut at the edge instead of wrapped, and nothing of the last one left.
 fn drawn(title: &str, message: &str, elapsed: Duration) -> String {
-    let elapsed = GoDuration::from_secs(elapsed.as_secs());
-    format!("\r\x1b[?7l{elapsed:>4} {title}: {message}\x1b[K\x1b[?7h")
+    let elapsed = GoDuration::from_secs(elapsed.as_secs()).to_string();
+    format!("\r\x1b[?7l{elapsed:>5} {title}: {message}\x1b[K\x1b[?7h")
 }
 
 fn write(text: &str) {
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_terminals_line_is_written_in_place() {
-        let text = drawn("Helmfile team/web", "delivering", Duration::from_millis(75_900));
-        assert_eq!(text, "\r\x1b[?7l1m15s Helmfile team/web: delivering\x1b[K\x1b[?7h");
+        let text = drawn("Helmfile team/web", "delivering", Duration::from_millis(65_900));
+        assert_eq!(text, "\r\x1b[?7l 1m5s Helmfile team/web: delivering\x1b[K\x1b[?7h");
     }
 
     #[test]

@@ -32,11 +32,10 @@ impl Table {
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for row in &self.0 {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(&format!("{cell:<width$}", width = width + GAP));
-            }
-            text.push_str(line.trim_end());
+            let cells = row.iter().zip(&widths);
+            let line: Vec<String> =
+                cells.map(|(cell, width)| format!("{cell:<width$}", width = width + GAP)).collect();
+            text.push_str(line.concat().trim_end());
             text.push('\n');
         }
         text
