@@ -1,4 +1,4 @@
-//! Asking a running operator's admin server: over a URL, or through a port-forward to its pod.
+//! Asking the admin server of a running operator or applier: over a URL, or through a port-forward to its pod.
 
 use std::time::Duration;
 
@@ -23,12 +23,41 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer, in bytes.
 const ANSWER_LIMIT: usize = 16 << 20;
 /// How the operator's pods are found; as in deploy/install.yaml.
-const LABELS: &str = "app.kubernetes.io/name=helmfile-operator";
+const OPERATOR: &str = "app.kubernetes.io/name=helmfile-operator";
+/// How the pod of a Helmfile's applier is found, with its name; as in assets/templates/applier.yaml.hbs.
+const APPLIER: &str = "app.kubernetes.io/name=helmfile-applier,app.kubernetes.io/instance=";
+/// The longest value of a label.
+const LABEL_LENGTH: usize = 63;
 /// The name of the pod's port, where it does not have the default number.
 const PORT_NAME: &str = "admin";
 
 /// An answer: status and text.
 pub(super) type Answer = (StatusCode, String);
+
+/// Whose pod is asked.
+pub(super) struct Peer<'n> {
+    /// For messages: `the operator`.
+    who: &'static str,
+    namespace: &'n str,
+    labels: String,
+    /// What to do when there is none.
+    hint: &'static str,
+}
+
+impl<'n> Peer<'n> {
+    /// The operator, installed in a namespace.
+    pub(super) fn operator(namespace: &'n str) -> Self {
+        let hint = "give --operator-namespace, or --admin URL for an operator outside the cluster";
+        Self { who: "the operator", namespace, labels: OPERATOR.to_owned(), hint }
+    }
+
+    /// The applier of one Helmfile.
+    pub(super) fn applier(namespace: &'n str, name: &str) -> Self {
+        let instance: String = name.chars().take(LABEL_LENGTH).collect();
+        let hint = "the operator makes one for each Helmfile, unless it delivers itself";
+        Self { who: "the applier", namespace, labels: format!("{APPLIER}{instance}"), hint }
+    }
+}
 
 /// Asks at a URL such as `http://127.0.0.1:8081`.
 pub(super) async fn url(url: &str, path: &str) -> anyhow::Result<Answer> {
@@ -47,18 +76,33 @@ pub(super) async fn url(url: &str, path: &str) -> anyhow::Result<Answer> {
         .with_context(|| format!("failed to ask `{url}`"))
 }
 
-/// Asks the operator's pod in `namespace`.
-pub(super) async fn pod(client: &Client, namespace: &str, path: &str) -> anyhow::Result<Answer> {
+/// Asks the pod of a peer.
+pub(super) async fn pod(client: &Client, peer: &Peer<'_>, path: &str) -> anyhow::Result<Answer> {
+    match if_there(client, peer, path).await? {
+        Some(answer) => Ok(answer),
+        None => bail!(
+            "found no pod of {}: none in `{}` has the label `{}`; {}",
+            peer.who,
+            peer.namespace,
+            peer.labels,
+            peer.hint
+        ),
+    }
+}
+
+/// The same; `None` when there is no such pod, running or not.
+pub(super) async fn if_there(client: &Client, peer: &Peer<'_>, path: &str) -> anyhow::Result<Option<Answer>> {
+    let namespace = peer.namespace;
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let pod = in_time(find(&api, namespace)).await?;
+    let Some(pod) = in_time(find(&api, peer)).await? else { return Ok(None) };
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let port = port(&pod);
     let mut forward = in_time(async { Ok(api.portforward(name, &[port]).await) })
         .await?
-        .map_err(|error| refused(&error, namespace, name))?;
+        .map_err(|error| refused(&error, peer, name))?;
     let stream = forward.take_stream(port).context("the port-forward has no stream")?;
     match in_time(get(stream, "localhost", path)).await {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => Ok(Some(answer)),
         Err(error) => {
             let error = trouble(&mut forward, port).await.map_or(error, |said| anyhow!("{said}"));
             let what = format!(
@@ -102,12 +146,14 @@ async fn get(
     }
 }
 
-async fn find(api: &Api<Pod>, namespace: &str) -> anyhow::Result<Pod> {
-    let pods = api.list(&ListParams::default().labels(LABELS)).await.map_err(|error| {
+/// A pod that runs; an error when there are only others, `None` when there is none at all.
+async fn find(api: &Api<Pod>, peer: &Peer<'_>) -> anyhow::Result<Option<Pod>> {
+    let Peer { who, namespace, labels, .. } = peer;
+    let pods = api.list(&ListParams::default().labels(labels)).await.map_err(|error| {
         let why = cluster::describe(&error);
         match error {
             kube::Error::Api(status) if status.code == 403 => anyhow!(
-                "you may not find the operator's pod: that takes `list` on `pods` in `{namespace}`; or make a \
+                "you may not find {who}'s pod: that takes `list` on `pods` in `{namespace}`; or make a \
                  port-forward by other means and give --admin URL ({why})"
             ),
             _ => anyhow!("failed to list the pods in `{namespace}`: {why}"),
@@ -123,16 +169,10 @@ async fn find(api: &Api<Pod>, namespace: &str) -> anyhow::Result<Pod> {
         .items
         .into_iter()
         .find(|pod| phase(pod) == "Running" && pod.metadata.deletion_timestamp.is_none());
-    running.ok_or_else(|| {
-        if phases.is_empty() {
-            anyhow!(
-                "found no pod of the operator: none in `{namespace}` has the label `{LABELS}`; give \
-                 --operator-namespace, or --admin URL for an operator outside the cluster"
-            )
-        } else {
-            anyhow!("no pod of the operator in `{namespace}` is running: {}", phases.join(", "))
-        }
-    })
+    if running.is_none() && !phases.is_empty() {
+        bail!("no pod of {who} in `{namespace}` is running: {}", phases.join(", "));
+    }
+    Ok(running)
 }
 
 /// The pod's port of that name, or the default one.
@@ -143,11 +183,12 @@ fn port(pod: &Pod) -> u16 {
     named.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(admin::DEFAULT_PORT)
 }
 
-fn refused(error: &kube::Error, namespace: &str, name: &str) -> anyhow::Error {
+fn refused(error: &kube::Error, peer: &Peer<'_>, name: &str) -> anyhow::Error {
+    let Peer { who, namespace, .. } = peer;
     let why = cluster::describe(error);
     match error {
         kube::Error::Api(status) if status.code == 403 => anyhow!(
-            "you may not reach the operator's pod: that takes `get` and `create` on `pods/portforward` in \
+            "you may not reach {who}'s pod: that takes `get` and `create` on `pods/portforward` in \
              `{namespace}`; or ask somebody for a port-forward and give --admin URL ({why})"
         ),
         _ => anyhow!("failed to make a port-forward to the pod `{namespace}/{name}`: {why}"),

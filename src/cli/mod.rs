@@ -9,12 +9,22 @@ mod explain;
 mod files;
 mod front;
 mod generate;
+mod get;
 mod helm;
+mod inquiry;
+mod logs;
+mod objects;
+mod outcome;
+mod progress;
+mod reconcile;
 mod register;
 mod reload;
 mod render;
 mod report;
 mod run;
+mod seen;
+mod suspend;
+mod table;
 mod test;
 mod world;
 
@@ -44,6 +54,16 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Make the cluster equal to one helmfile: as a hook with the state on stdin, or from --source without any object
     Apply(apply::ApplyArgs),
+    /// Show Helmfiles, or one with its releases and what is wrong
+    Get(get::GetArgs),
+    /// Ask for a delivery of a Helmfile now, and wait for what comes of it
+    Reconcile(reconcile::ReconcileArgs),
+    /// Leave the releases of Helmfiles as they are, until they are resumed
+    Suspend(suspend::SuspendArgs),
+    /// Deliver suspended Helmfiles again, and wait for what comes of it
+    Resume(suspend::ResumeArgs),
+    /// Show what helmfile printed in the last passes of a Helmfile
+    Logs(logs::LogsArgs),
     /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
@@ -87,6 +107,11 @@ pub fn main() -> Exit {
     let result = match cli.command {
         Command::Run(args) => run::main(*args),
         Command::Apply(args) => apply::main(&args),
+        Command::Get(args) => get::main(&args),
+        Command::Reconcile(args) => reconcile::main(&args),
+        Command::Suspend(args) => suspend::suspend(&args),
+        Command::Resume(args) => suspend::resume(&args),
+        Command::Logs(args) => logs::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),

@@ -9,6 +9,7 @@ mod bad_handlers;
 mod bad_helmfiles;
 mod check;
 mod choices;
+mod commands;
 mod control_plane;
 mod crd_life;
 mod delivery;

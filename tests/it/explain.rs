@@ -1,4 +1,4 @@
-//! `explain` as a person types it, against an admin server and a stand-in for an API server with one pod.
+//! `explain` and `logs` as a person types them, against admin servers and a stand-in for an API server with a pod or two.
 
 use std::{
     fs,
@@ -34,8 +34,8 @@ use tokio_tungstenite::tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// One entry for Hellos; every one is there.
-struct Hellos;
+/// One entry for a kind; every object is there.
+struct Everything(Gvk);
 
 const ENTRY: &str = "hello.example.com";
 
@@ -43,11 +43,11 @@ fn hello() -> Gvk {
     Gvk::new("example.com", "v1", "Hello")
 }
 
-impl Insight for Hellos {
+impl Insight for Everything {
     fn entries(&self) -> Vec<EntryView> {
         vec![EntryView {
             name: ENTRY.to_owned(),
-            kind: hello(),
+            kind: self.0.clone(),
             handler: "template".to_owned(),
             dependents: Vec::new(),
             watches: Vec::new(),
@@ -59,7 +59,7 @@ impl Insight for Hellos {
     fn object(&self, query: &ObjectQuery) -> Vec<ObjectView> {
         vec![ObjectView {
             entry: ENTRY.to_owned(),
-            object: query.key(true).of_kind(&hello()),
+            object: query.key(true).of_kind(&self.0),
             known: true,
             deleting: false,
             selection: Selection::Selected,
@@ -79,19 +79,22 @@ struct Servers(JoinSet<()>);
 impl Servers {
     /// An admin server that knows of a run of Hello team/x a minute ago.
     async fn admin(&mut self) -> SocketAddr {
+        self.admin_for(hello(), "").await
+    }
+
+    /// The same for another kind, with what the handler printed.
+    async fn admin_for(&mut self, gvk: Gvk, stderr: &str) -> SocketAddr {
         let now = jiff::Timestamp::from_second(1_800_000_000).unwrap();
         let journal = Journal::default();
-        let query = ObjectQuery {
-            kind: "Hello".to_owned(),
-            namespace: Some("team".to_owned()),
-            name: "x".to_owned(),
-        };
+        let query =
+            ObjectQuery { kind: gvk.kind.clone(), namespace: Some("team".to_owned()), name: "x".to_owned() };
         let triggers = vec![Trigger::plain(TriggerType::Start)];
         let began = now - jiff::SignedDuration::from_mins(1);
-        let run = Run::new(ENTRY.to_owned(), query.key(true).of_kind(&hello()), triggers, began);
-        journal.add(Run { outcome: Outcome::Done { writes: 2 }, ..run }, None);
+        let run = Run::new(ENTRY.to_owned(), query.key(true).of_kind(&gvk), triggers, began);
+        let outcome = Outcome::Done { writes: 2 };
+        journal.add(Run { outcome, stderr: stderr.to_owned(), ..run }, None);
         let sources = Sources {
-            insight: Arc::new(Hellos),
+            insight: Arc::new(Everything(gvk)),
             journal,
             metrics: Metrics::new(now, "1"),
             readiness: Readiness::default(),
@@ -126,18 +129,26 @@ async fn listen() -> (TcpListener, SocketAddr) {
 /// What the API server answers.
 #[derive(Clone)]
 struct Cluster {
-    /// Status and body of the list of pods.
+    /// Status and body of the list of the operator's pods.
     pods: (u16, String),
+    /// The same of the list of an applier's, and where its port leads.
+    applier: Option<((u16, String), SocketAddr)>,
     /// Status and body of the answer to a port-forward, if it is refused.
     forward: Option<(u16, String)>,
     /// Where the pod's port leads.
     target: SocketAddr,
 }
 
+const NO_POD: &str = r#"{"apiVersion":"v1","kind":"PodList","metadata":{},"items":[]}"#;
+
 /// A list of one pod in that phase, with its port under the name that is looked for.
 fn one_pod(phase: &str, port: u16) -> (u16, String) {
+    pod("operator-1", phase, port)
+}
+
+fn pod(name: &str, phase: &str, port: u16) -> (u16, String) {
     let list = serde_json::json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [{
-        "metadata": {"name": "operator-1", "namespace": "helmfile-operator"},
+        "metadata": {"name": name, "namespace": "helmfile-operator"},
         "spec": {"containers": [{"name": "operator", "ports": [{"name": "admin", "containerPort": port}]}]},
         "status": {"phase": phase},
     }]});
@@ -147,6 +158,14 @@ fn one_pod(phase: &str, port: u16) -> (u16, String) {
 async fn connection(mut stream: TcpStream, cluster: Cluster) {
     let head = peek_head(&stream).await;
     let (status, body) = match cluster.forward {
+        None if head.contains("/namespaces/team/pods/web-applier-1/portforward") => {
+            return forward(stream, cluster.applier.unwrap().1).await;
+        }
+        _ if head.contains("helmfile-applier") => {
+            let labels = "name%3Dhelmfile-applier%2Capp.kubernetes.io%2Finstance%3Dx";
+            assert!(head.contains("/namespaces/team/pods?") && head.contains(labels), "{head}");
+            cluster.applier.map_or((200, NO_POD.to_owned()), |(pods, _)| pods)
+        }
         None if head.contains("/portforward") => return forward(stream, cluster.target).await,
         Some(refusal) if head.contains("/portforward") => refusal,
         _ => {
@@ -213,11 +232,16 @@ async fn forward(stream: TcpStream, target: SocketAddr) {
 }
 
 /// Runs `explain` with a kubeconfig that leads to `api` with the namespace `team`.
-#[expect(clippy::disallowed_methods, reason = "a person's shell starts it without a guard")]
 async fn explain(api: Option<SocketAddr>, args: &[&str]) -> Output {
+    run(api, &[&["explain"], args].concat()).await
+}
+
+/// Runs any command.
+#[expect(clippy::disallowed_methods, reason = "a person's shell starts it without a guard")]
+async fn run(api: Option<SocketAddr>, args: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_helmfile-operator"));
-    command.arg("explain").args(args).env_clear().env("HOME", home.path());
+    command.args(args).env_clear().env("HOME", home.path());
     if let Some(api) = api {
         let config = serde_json::json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": format!("http://{api}")}}], "users": [],
@@ -280,7 +304,7 @@ async fn an_operator_that_is_not_there_and_a_wrong_url_say_what_to_do() {
 async fn the_operators_pod_is_found_and_reached_through_the_api_server() {
     let mut servers = Servers::default();
     let target = servers.admin().await;
-    let cluster = Cluster { pods: one_pod("Running", target.port()), forward: None, target };
+    let cluster = Cluster { pods: one_pod("Running", target.port()), applier: None, forward: None, target };
     let api = servers.api(cluster).await;
     let text = told(Some(api), &["hello", "x"]).await;
     assert!(text.starts_with(ANSWER), "{text}");
@@ -292,11 +316,10 @@ async fn what_stands_in_the_way_of_the_pod_is_named_with_what_to_do() {
     drop(listener);
     let running = one_pod("Running", target.port());
     let forbidden = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","code":403,"reason":"Forbidden","message":"no"}"#;
-    let none = r#"{"apiVersion":"v1","kind":"PodList","metadata":{},"items":[]}"#;
     for (pods, forward, expected) in [
         ((403, forbidden.to_owned()), None, "that takes `list` on `pods` in `helmfile-operator`"),
         (
-            (200, none.to_owned()),
+            (200, NO_POD.to_owned()),
             None,
             "none in `helmfile-operator` has the label `app.kubernetes.io/name=helmfile-operator`",
         ),
@@ -317,8 +340,54 @@ async fn what_stands_in_the_way_of_the_pod_is_named_with_what_to_do() {
         ),
     ] {
         let mut servers = Servers::default();
-        let api = servers.api(Cluster { pods, forward, target }).await;
+        let api = servers.api(Cluster { pods, applier: None, forward, target }).await;
         let message = refused(Some(api), &["hello", "x"]).await;
         assert!(message.contains(expected), "{message}");
     }
+}
+
+fn helmfile() -> Gvk {
+    Gvk::new("apps.mumoshu.github.io", "v1alpha1", "Helmfile")
+}
+
+#[tokio::test]
+async fn what_helmfile_did_is_asked_of_the_applier_when_there_is_one() {
+    let mut servers = Servers::default();
+    let operator = servers.admin_for(helmfile(), "printed by the operator").await;
+    let applier = servers.admin_for(helmfile(), "printed by the applier").await;
+    let pods = one_pod("Running", operator.port());
+    let alone = Cluster { pods, applier: None, forward: None, target: operator };
+    let both = Some((pod("web-applier-1", "Running", applier.port()), applier));
+    let both = Cluster { applier: both, ..alone.clone() };
+    let pending = Some((pod("web-applier-1", "Pending", 1), applier));
+    let pending = Cluster { applier: pending, ..alone.clone() };
+    let (alone, both, pending) =
+        (servers.api(alone).await, servers.api(both).await, servers.api(pending).await);
+
+    let printed = async |api, args: &[&str]| {
+        let output = run(Some(api), args).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (api, who) in [(alone, "operator"), (both, "applier")] {
+        let log = printed(api, &["logs", "x"]).await;
+        assert_eq!(log, format!("# 2027-01-15T07:59:00Z, 0s long\nprinted by the {who}\n"));
+    }
+    let log: serde_json::Value =
+        serde_json::from_str(&printed(both, &["logs", "x", "-o", "json"]).await).unwrap();
+    assert_eq!(log[0]["log"][0]["text"], "printed by the applier");
+    let waiting = run(Some(pending), &["logs", "x"]).await;
+    let message = String::from_utf8(waiting.stderr).unwrap();
+    assert!(
+        message.contains("no pod of the applier in `team` is running: web-applier-1 is Pending"),
+        "{message}"
+    );
+
+    let text = told(Some(both), &["helmfile", "x"]).await;
+    let (first, second) = (text.find("printed by the applier"), text.find("printed by the operator"));
+    assert!(first.is_some() && first < second, "{text}");
+    let report: ObjectReport =
+        serde_json::from_str(&told(Some(both), &["Helmfile", "x", "-o", "json"]).await).unwrap();
+    assert_eq!(report.entries.len(), 2);
+    assert!(told(Some(pending), &["helmfile", "x"]).await.contains("printed by the operator"));
 }
