@@ -507,7 +507,7 @@ async fn what_the_api_server_refuses_to_try_is_compared_with_the_deployed_revisi
     // The selector of a Deployment can't be changed.
     let said = helm.live(&["--set", "app=other", "--context", "0"]).await.is(CHANGED);
     let note = format!(
-        "Deployment {}/web is compared with the last deployed revision, since the API server did not try the upgrade (",
+        "Deployment {}/web is compared with the last deployed revision, since the API server did not try the upgrade: ",
         helm.namespace
     );
     assert!(said.starts_with(&note) && said.contains("immutable"), "{said}");
@@ -518,7 +518,7 @@ async fn what_the_api_server_refuses_to_try_is_compared_with_the_deployed_revisi
 #[tokio::test]
 async fn secrets_stay_hidden_when_live_objects_are_compared() {
     let helm = Helm::with(
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {b: hunter2}\n---\n\
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {b: {{ .Values.b | default \"hunter2\" }}}\n---\n\
          apiVersion: v1\nkind: Pod\nmetadata: {name: setup, annotations: {helm.sh/hook: test}}\nspec: {containers: [{name: a, image: b}]}\n",
     )
     .await;
@@ -534,6 +534,9 @@ async fn secrets_stay_hidden_when_live_objects_are_compared() {
              -   b: REDACTED # (13 bytes)\n+   b: REDACTED # (7 bytes, changed)\n...\n\n"
         )
     );
+    // The API server quotes what it can't take.
+    let wrong = helm.live(&["--set", "b=98765"]).await;
+    assert!(!wrong.out.contains("98765") && !wrong.err.contains("98765"), "{wrong:?}");
     let decoded = helm.live(&["--context", "0", "--show-secrets-decoded"]).await.is(CHANGED);
     assert!(decoded.contains("-   b: edited-secret\n+   b: hunter2\n"), "{decoded}");
 }
@@ -563,4 +566,31 @@ async fn programs_get_json_from_helm_and_from_helmfile() {
     let args = [&diff[..], &["diff", "--context", "0", "--diff-args", "--three-way-merge"]].concat();
     let live = helm.helmfile(&args).await.is(CHANGED);
     assert!(live.contains("-   message: edited\n+   message: bye\n"), "{live}");
+}
+
+#[tokio::test]
+async fn who_may_not_patch_is_told_so() {
+    let helm = Helm::with(CONFIG_MAP).await;
+    helm.deliver(&[]).await;
+    helm.kubectl(&["create", "role", "reader", "--verb=get,list", "--resource=secrets,configmaps"]).await;
+    let subject = format!("--serviceaccount={}:default", helm.namespace);
+    helm.kubectl(&["create", "rolebinding", "reader", "--role=reader", &subject]).await;
+    let text = fs::read_to_string(helm.plane.kubeconfig()).unwrap();
+    let mut kubeconfig = helmfile_operator::yaml::documents(&text).unwrap().remove(0);
+    kubeconfig["users"][0]["user"]["as"] = format!("system:serviceaccount:{}:default", helm.namespace).into();
+    let reader = helm.home.path().join("reader.yaml");
+    fs::write(&reader, kubeconfig.to_string()).unwrap();
+    let diff = async |flags: &[&str]| {
+        let words =
+            ["--namespace", &helm.namespace, "diff", "upgrade", "web", "chart", "--detailed-exitcode"];
+        helm.run("helm", &[&words, flags].concat(), &reader).await
+    };
+    assert_eq!(diff(&[]).await.is(SAME), "");
+    let refused = diff(&["--three-way-merge"]).await;
+    let message = format!(
+        "failed to try an upgrade of ConfigMap {}/web (a dry run, which needs the right to patch it): ",
+        helm.namespace
+    );
+    assert!(refused.err.contains(&message) && refused.err.contains("is forbidden"), "{refused:?}");
+    assert_eq!(refused.is(FAILED), "");
 }

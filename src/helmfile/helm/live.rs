@@ -37,20 +37,20 @@ pub enum LiveError {
     #[error(transparent)]
     Kind(#[from] DiscoveryError),
     /// An object could not be read.
-    #[error("failed to read {object}: {}", describe(.cause))]
+    #[error("failed to read {object}: {reason}")]
     Read {
         /// The object.
         object: ObjectRef,
         /// Why.
-        cause: Box<kube::Error>,
+        reason: String,
     },
     /// The API server did not say what an upgrade would make of an object.
-    #[error("failed to try an upgrade of {object} (a dry run, which needs the right to patch it): {}", describe(.cause))]
+    #[error("failed to try an upgrade of {object} (a dry run, which needs the right to patch it): {reason}")]
     Try {
         /// The object.
         object: ObjectRef,
         /// Why.
-        cause: Box<kube::Error>,
+        reason: String,
     },
 }
 
@@ -115,7 +115,7 @@ impl Live<'_> {
         let live = match in_time(api.get_opt(&key.name)).await {
             Ok(Some(live)) => live,
             Ok(None) => return Ok(added(rendered)),
-            Err(error) => return Err(LiveError::Read { object, cause: Box::new(error) }),
+            Err(error) => return Err(LiveError::Read { reason: said(&object, &error), object }),
         };
         let wanted = self.as_helm_applies_it(value.clone(), key.namespace.as_deref());
         let params = PatchParams {
@@ -134,7 +134,7 @@ impl Live<'_> {
             Err(error) if is_refusal(&error) => {
                 Ok(Found { old: delivered.cloned(), new: rendered, note: Some(refused(&object, &error)) })
             }
-            Err(error) => Err(LiveError::Try { object, cause: Box::new(error) }),
+            Err(error) => Err(LiveError::Try { reason: said(&object, &error), object }),
         }
     }
 
@@ -180,11 +180,20 @@ fn is_refusal(error: &kube::Error) -> bool {
 }
 
 fn refused(object: &ObjectRef, error: &kube::Error) -> String {
-    // What the API server says about a Secret may quote it.
-    let why = if object.gvk.kind == "Secret" { String::new() } else { format!(" ({})", describe(error)) };
+    let reason = said(object, error);
     format!(
-        "{object} is compared with the last deployed revision, since the API server did not try the upgrade{why}"
+        "{object} is compared with the last deployed revision, since the API server did not try the upgrade: {reason}"
     )
+}
+
+/// What the API server said. What it says about a Secret may quote one, so only the sort of it is told then.
+fn said(object: &ObjectRef, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if object.gvk.kind.eq_ignore_ascii_case("Secret") => {
+            format!("{} {}", status.code, status.reason).trim().to_owned()
+        }
+        error => describe(error),
+    }
 }
 
 /// What an upgrade would leave of an object. Releases that were made by client-side writes are upgraded by such, which remove

@@ -86,5 +86,7 @@ fn a_refusal_is_no_failure_and_quotes_no_secret() {
     let named =
         |kind| Key { namespace: Some("n".into()), name: "a".into() }.of_kind(&Gvk::new("", "v1", kind));
     assert!(refused(&named("ConfigMap"), &error(422)).contains("12345"));
-    assert!(!refused(&named("Secret"), &error(422)).contains("12345"));
+    for code in [422, 500] {
+        assert_eq!(said(&named("Secret"), &error(code)), format!("{code} Invalid"));
+    }
 }
