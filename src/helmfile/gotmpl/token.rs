@@ -65,12 +65,14 @@ pub enum Piece<'a> {
 
 /// The pieces of a text, in order.
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    Pieces { rest: text, line: 1 }
+    Pieces { rest: text, line: 1, has_comment_end: true }
 }
 
 struct Pieces<'a> {
     rest: &'a str,
     line: usize,
+    /// Whether there may be an end of a comment: without it each beginning would be searched to the end of the text.
+    has_comment_end: bool,
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -84,13 +86,15 @@ impl<'a> Iterator for Pieces<'a> {
             return (!text.is_empty()).then_some(Piece::Text(text));
         };
         let line = self.line;
-        let read = if let Some(end) = comment(inside) {
-            end.map(|after| (Piece::Comment, after))
+        let read = if let Some(text) = skip_trim(inside).strip_prefix("/*") {
+            let end = if self.has_comment_end { text.split_once("*/") } else { None };
+            self.has_comment_end = end.is_some();
+            end.and_then(|(_, rest)| close(rest)).map(|after| (Piece::Comment, after))
         } else {
             action(skip_trim(inside)).map(|(tokens, after)| (Piece::Action(Action { line, tokens }), after))
         };
         let (piece, after) = read.unwrap_or((Piece::Broken(Unreadable { line }), inside));
-        self.line += newlines(inside) - newlines(after);
+        self.line += inside.get(..inside.len() - after.len()).map_or(0, newlines);
         self.rest = after;
         Some(piece)
     }
@@ -112,12 +116,6 @@ fn newlines(text: &str) -> usize {
 /// Leaves out `-` with a space behind it, which trims the text before the action.
 fn skip_trim(inside: &str) -> &str {
     inside.strip_prefix('-').and_then(|rest| rest.strip_prefix(SPACES)).unwrap_or(inside)
-}
-
-/// What is behind a comment, when the action is one; `Some(None)` when it is malformed.
-fn comment(inside: &str) -> Option<Option<&str>> {
-    let text = skip_trim(inside).strip_prefix("/*")?;
-    Some(text.split_once("*/").and_then(|(_, rest)| close(rest)))
 }
 
 /// What is behind the end of an action, when the text begins with one.
@@ -362,6 +360,15 @@ mod tests {
             Piece::Text(" b"),
         ];
         assert_eq!(pieces, expected);
+    }
+
+    #[test]
+    fn a_long_text_takes_no_longer_than_it_is() {
+        // Each of them would take minutes if what is behind were read again for each piece.
+        for part in ["{{/* ", "{{ a }}\n", "{{ ` ", "{{ \" ", "{{ a ", "{{"] {
+            let text = part.repeat(200_000);
+            assert!(pieces(&text).count() >= 100_000, "{part}");
+        }
     }
 
     proptest! {

@@ -108,8 +108,8 @@ fn archives_are_looked_into() {
 fn archives_do_not_fill_the_memory() {
     let dir = folder(&[]);
     let archive = dir.path().join("a.tgz");
-    let zeros = vec![0; 40 << 20];
-    fs::write(&archive, packed(&[("a/x", &zeros), ("a/y", &zeros)], 0)).unwrap();
+    let zeros = vec![0; 33 << 20];
+    fs::write(&archive, packed(&[("a/x", &zeros)], 0)).unwrap();
     assert!(fs::metadata(&archive).unwrap().len() < 1 << 20);
     assert_eq!(look(&archive, &[], &[]), None);
     let mut nested = packed(&[("a/Chart.yaml", b"name: a")], 0);

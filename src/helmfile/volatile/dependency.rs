@@ -23,7 +23,9 @@ pub(super) fn documents(
         "Chart.yaml" => "Chart.lock",
         "requirements.yaml" => "requirements.lock",
         "kustomization.yaml" | "kustomization.yml" | "Kustomization" => {
-            documents.iter().for_each(|document| kustomization(file, document, found));
+            for document in documents {
+                kustomization(file, document, found);
+            }
             return;
         }
         _ => return,
@@ -56,6 +58,8 @@ const LISTS: [&str; 8] = [
     "patchesStrategicMerge",
     "resources",
 ];
+/// Hosts of Git repositories.
+const HOSTS: [&str; 4] = ["bitbucket.org/", "codeberg.org/", "github.com/", "gitlab.com/"];
 /// Lists of configurations for programs; those that are built in are none of a source's business.
 const PROGRAMS: [&str; 3] = ["generators", "transformers", "validators"];
 
@@ -64,8 +68,7 @@ fn kustomization(file: File<'_>, document: &Value, found: &mut Vec<Reason>) {
     for item in LISTS.iter().flat_map(|key| items(key)) {
         let Some(path) = item.as_str().or_else(|| item.get("path")?.as_str()) else { continue };
         // `github.com/owner/repository` is a URL for kustomize.
-        let is_host =
-            path.split('/').next().is_some_and(|host| host.ends_with(".com") || host.ends_with(".org"));
+        let is_host = HOSTS.iter().any(|host| path.starts_with(host));
         // An inline patch may have anything in it.
         let is_reference = !path.contains('\n');
         if is_reference && (is_remote(path) || is_host || path.contains('?')) && !is_pinned(path) {

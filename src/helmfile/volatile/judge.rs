@@ -8,7 +8,7 @@ use super::{
     call::{self, File, Use},
     dependency,
     mention::is_in,
-    reason::{Place, Reason},
+    reason::{self, Place, Reason},
     state::{self, Around},
 };
 use crate::helmfile::gotmpl::{
@@ -42,6 +42,14 @@ pub(super) fn reasons(source: &Source, helmfile: &str, known_env: &BTreeSet<Stri
     found
 }
 
+/// What values ask for that come from elsewhere than the source, say from the spec: helmfile asks secret stores for them, too.
+/// `name` stands for the file in what is said.
+pub fn in_values(name: &str, values: &Value, known_env: &BTreeSet<String>) -> Vec<Reason> {
+    let mut found = Vec::new();
+    strings(File { path: name, text: "", known_env }, values, &mut found);
+    reason::first(found)
+}
+
 fn is_template_of(path: &str, chart: &str) -> bool {
     is_in(path, chart) && Role::of(below(path, chart)) == Role::Template
 }
@@ -60,7 +68,9 @@ fn one(file: File<'_>, around: Around<'_>, found: &mut Vec<Reason>) {
     let documents = if runs || is_yaml { state::read(file.text, runs) } else { None };
     match &documents {
         Some(documents) if !runs => {
-            documents.iter().for_each(|document| strings(file, document, found));
+            for document in documents {
+                strings(file, document, found);
+            }
         }
         _ => {
             let usage = if runs { Use::Runs } else { Use::MayRun };
@@ -119,5 +129,23 @@ fn charts(source: &Source, found: &mut Vec<Reason>) {
             let chart = if folder.is_empty() { ".".to_owned() } else { folder.clone() };
             found.push(Reason::Chart { chart, found: said });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_from_elsewhere_are_looked_at() {
+        let found = |values| in_values("the values", &values, &BTreeSet::new());
+        assert_eq!(found(json!({"a": ["b", {"c": "{{ .x }} ref+ 1"}]})), []);
+        let said: Vec<_> = found(json!({"a": [{"b": "ref+vault://x"}, "{{ now }}"]}))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(said, ["values from `ref+vault` in the values", "`now` in the values"]);
     }
 }

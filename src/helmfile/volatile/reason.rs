@@ -131,6 +131,9 @@ impl fmt::Display for Reason {
 /// How many reasons are told apart.
 const REASONS: usize = 8;
 
+/// How many are looked for: the texts are somebody else's, and may have millions.
+pub(super) const ENOUGH: usize = 1000;
+
 /// Sorts them and keeps the first few.
 pub(super) fn first(mut reasons: Vec<Reason>) -> Vec<Reason> {
     reasons.sort();

@@ -50,9 +50,12 @@ pub(super) fn leads_out(path: &str, depth: usize) -> bool {
     path.starts_with('/') || path.starts_with("file:///") || path.starts_with('~')
 }
 
-/// Whether a version is exactly one, as `1.2.3`, and not a range: `1.2`, `^1.2.3`, `*`.
+/// Whether a version is exactly one, as `1.2.3` or a digest, and not a range: `1.2`, `^1.2.3`, `*`.
 pub(super) fn is_exact(version: &str) -> bool {
     let version = version.trim();
+    if let Some((_, digest)) = version.split_once("@sha256:") {
+        return is_digest(digest);
+    }
     let version = version.strip_prefix('v').unwrap_or(version);
     let end = version.find(['-', '+']).unwrap_or(version.len());
     let (numbers, suffix) = version.split_at(end);
@@ -65,10 +68,14 @@ pub(super) fn is_exact(version: &str) -> bool {
 /// Whether an OCI chart's own URL says which one it is, by digest or by an exact tag.
 pub(super) fn names_its_version(url: &str) -> bool {
     if let Some((_, digest)) = url.split_once("@sha256:") {
-        return digest.len() == 64 && digest.chars().all(|c| c.is_ascii_hexdigit());
+        return is_digest(digest);
     }
     let name = url.rsplit('/').next().unwrap_or(url);
     name.split_once(':').is_some_and(|(_, tag)| is_exact(tag))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -126,6 +133,8 @@ mod tests {
             assert_eq!((is_remote(url), is_pinned(url)), (remote, pinned), "{url}");
         }
         let digest = "0".repeat(64);
+        assert!(is_exact(&format!("1.2.3@sha256:{digest}")) && is_exact(&format!("@sha256:{digest}")));
+        assert!(!is_exact("1.2.3@sha256:00"));
         assert!(names_its_version(&format!("oci://h/a@sha256:{digest}")));
         assert!(names_its_version("oci://h:5000/a:1.2.3"));
         for url in ["oci://h:5000/a", "oci://h/a:latest", "oci://h/a@sha256:00", "oci://h/a"] {

@@ -51,7 +51,9 @@ const FILES: [&str; 8] = [
 const OPAQUE: [&str; 7] =
     ["jsonPatches", "secrets", "set", "setTemplate", "strategicMergePatches", "values", "valuesTemplate"];
 /// Fields that name a program.
-const PLUGINS: [&str; 2] = ["postRenderer", "transformers"];
+const PLUGINS: [&str; 4] = ["helmBinary", "kustomizeBinary", "postRenderer", "transformers"];
+/// What stands for no program of one's own there.
+const USUAL: [&str; 3] = ["", "helm", "kustomize"];
 
 /// What the documents of a YAML file ask for. Most files are no helmfiles, and ask for nothing.
 pub(super) fn documents(file: File<'_>, around: Around<'_>, documents: &[Value], found: &mut Vec<Reason>) {
@@ -75,7 +77,7 @@ pub(super) fn masked(text: &str) -> String {
         match piece {
             Piece::Text(text) => masked.push_str(text),
             Piece::Comment | Piece::Broken(_) => {}
-            Piece::Action(_) => masked.push_str(&format!("{ACTION}{number}{ACTION}")),
+            Piece::Action(_) => masked.extend([ACTION.to_string(), number.to_string(), ACTION.to_string()]),
         }
     }
     let is_only_actions = |line: &str| {
@@ -92,7 +94,7 @@ pub(super) fn lines(file: File<'_>, around: Around<'_>, found: &mut Vec<Reason>)
     let keys = || {
         text.lines().filter_map(|line| without_comment(line).trim_start_matches([' ', '-']).split_once(':'))
     };
-    if !is_in_helmfile(file, around) && !keys().any(|(key, _)| TOP.contains(&key)) {
+    if !is_in_helmfile(file, around) && !keys().any(|(key, _)| key == "chart" || TOP.contains(&key)) {
         return;
     }
     let mut look = Look { file, around, is_state: true, found };
@@ -153,7 +155,7 @@ impl Look<'_> {
         if !self.is_state {
             return;
         }
-        if PLUGINS.contains(&key) && is_filled && value != "" {
+        if PLUGINS.contains(&key) && is_filled && !value.as_str().is_some_and(|name| USUAL.contains(&name)) {
             self.plugin(key);
         }
         if FILES.contains(&key) {
@@ -223,7 +225,8 @@ impl Look<'_> {
         if is_unknown {
             self.version(chart);
         } else if chart.starts_with("oci://") || !(is_remote(chart) || is_path || self.is_there(chart)) {
-            if !version.is_some_and(is_exact) && !(is_literal(chart) && names_its_version(chart)) {
+            let is_named = is_literal(chart) && names_its_version(chart);
+            if !is_named && !version.is_some_and(is_exact) {
                 self.version(chart);
             }
         } else {

@@ -17,8 +17,8 @@ fn found(text: &str) -> Option<String> {
     found_at("deploy/helmfile.yaml", text).into_iter().next()
 }
 
-fn version(chart: &str) -> Option<String> {
-    Some(format!("chart `{chart}` without an exact version in deploy/helmfile.yaml"))
+fn version(chart: &str) -> String {
+    format!("chart `{chart}` without an exact version in deploy/helmfile.yaml")
 }
 
 fn without_line(said: Option<String>) -> Option<String> {
@@ -59,7 +59,7 @@ fn releases_have_charts_of_the_source_or_exact_versions() {
         ("{name: a, chart: ./a, dependencies: [{chart: repo/sub, version: '>1'}]}", "repo/sub"),
         ("{name: a, inherit: [{template: t}], version: '>1'}", "a"),
     ] {
-        assert_eq!(without_line(found(&format!("releases: [{release}]"))), version(chart), "{release}");
+        assert_eq!(without_line(found(&format!("releases: [{release}]"))), Some(version(chart)), "{release}");
     }
     let merged = |version: &str| {
         format!(
@@ -67,7 +67,7 @@ fn releases_have_charts_of_the_source_or_exact_versions() {
         )
     };
     assert_eq!(found(&merged("1.2.3")), None);
-    assert_eq!(without_line(found(&merged("1.x"))), version("repo/app"));
+    assert_eq!(without_line(found(&merged("1.x"))), Some(version("repo/app")));
     let line = found("releases:\n# repo/app\n- name: a\n  chart: repo/app\n").unwrap();
     assert!(line.ends_with("line 4"), "{line}");
 }
@@ -107,6 +107,8 @@ fn files_are_in_the_source_or_pinned() {
         ("hooks: [{command: x}]\nreleases: []", Some("hooks")),
         ("helmDefaults: {postRenderer: x}", Some("`postRenderer`")),
         ("helmDefaults: {wait: true, postRenderer: ''}", None),
+        ("helmBinary: helm", None),
+        ("kustomizeBinary: ./k", Some("`kustomizeBinary`")),
         ("releases: [{name: a, chart: ./a, transformers: [t.yaml]}]", Some("`transformers`")),
     ] {
         let expected = expected.map(|what| format!("{what} in deploy/helmfile.yaml"));
