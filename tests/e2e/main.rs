@@ -17,6 +17,7 @@ mod engine;
 mod examples;
 mod finalizers;
 mod install;
+mod object_metrics;
 mod observers;
 mod outage;
 mod predecessor;

@@ -1,6 +1,6 @@
 //! The inside of the program, as JSON.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
@@ -147,6 +147,7 @@ pub(super) fn readings(sources: &Sources) -> Readings {
         watches: watches.collect(),
         journal_objects,
         journal_bytes,
+        objects: Arc::new(sources.insight.gauges()),
     }
 }
 
