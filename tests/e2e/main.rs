@@ -17,6 +17,7 @@ mod engine;
 mod examples;
 mod finalizers;
 mod install;
+mod logs;
 mod object_metrics;
 mod observers;
 mod outage;
