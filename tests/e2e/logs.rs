@@ -14,20 +14,28 @@ use crate::support::{
 const TALKATIVE: &str = r#"mode=$(sed -n 's/.*"mode":"\([a-z]*\)".*/\1/p')
 echo "debug: mode $mode" >&2
 if [ "$mode" = quiet ]; then echo '{}'; exit; fi
-echo "{\"status\": {\"mode\": \"working on $mode\"}}" > "$HOOK_PROGRESS"
+echo "{\"status\": {\"did\": \"working on $mode\"}}" > "$HOOK_PROGRESS"
 i=0; while [ $i -lt 2000 ]; do echo "debug: line $i of what a tool says, --token=hunter$mode" >&2; i=$((i+1)); done
+echo "debug: end of $mode" >&2
 if [ "$mode" = bad ]; then echo 'error: the end' >&2; exit 1; fi
-echo "{\"status\": {\"mode\": \"$mode\"}}""#;
+echo "{\"status\": {\"did\": \"$mode\"}}""#;
 
-/// Waits for a run in this mode, and returns the runs, the newest first.
-async fn runs(scene: &Scene<'_>, operator: &mut Operator, mode: &str, query: &str) -> Vec<Value> {
+const ENTRY: &str = "
+- group: test.example.com
+  version: v1
+  kind: Hello
+  reconciler: {exec: {command: ./hook.sh}}
+";
+
+/// Waits until the newest run has said this, and returns the runs, the newest first.
+async fn runs(scene: &Scene<'_>, operator: &mut Operator, said: &str, query: &str) -> Vec<Value> {
     let path = format!("/debug/whitebox/objects/hello/{}/h{query}", scene.namespace);
     let admin = operator.admin().await;
-    wait_until(&format!("a log of {mode}"), SOON, async || {
+    wait_until(&format!("a run that says {said}"), SOON, async || {
         let (_, text) = get(&admin, &path).await;
         let report: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let runs = report["entries"][0]["runs"].as_array().cloned().unwrap_or_default();
-        let is_there = runs.first().is_some_and(|run| run["run"]["stderr"].to_string().contains(mode));
+        let is_there = runs.first().is_some_and(|run| run["run"]["stderr"].to_string().contains(said));
         if is_there { Ok(runs) } else { Err(text) }
     })
     .await
@@ -41,11 +49,11 @@ fn texts(lines: &Value) -> Vec<&str> {
 async fn whole_logs_are_kept_of_runs_that_wrote_or_failed() {
     let scene = Scene::new(shared().await, "logs").await;
     scene.hook("hook.sh", TALKATIVE);
-    let mut operator = scene.start_hello();
+    let mut operator = scene.start(ENTRY);
     scene.hello("h", json!({"mode": "good"})).await;
-    runs(&scene, &mut operator, "huntergood", "").await;
+    runs(&scene, &mut operator, "end of good", "").await;
     scene.patch(&hello(), "h", json!({"spec": {"mode": "quiet"}})).await;
-    let short = runs(&scene, &mut operator, "quiet", "").await;
+    let short = runs(&scene, &mut operator, "mode quiet", "").await;
     assert!(short.iter().all(|run| run["log"].is_null()), "nobody asked: {short:?}");
     scene.patch(&hello(), "h", json!({"spec": {"mode": "bad"}})).await;
     let all = runs(&scene, &mut operator, "the end", "?log=true").await;
@@ -53,7 +61,7 @@ async fn whole_logs_are_kept_of_runs_that_wrote_or_failed() {
         let mut runs = all.iter().filter(|run| run["run"]["stderr"].to_string().contains(mode));
         runs.next().unwrap()["log"].clone()
     };
-    let (good, bad) = (log_of("huntergood"), log_of("the end"));
+    let (good, bad) = (log_of("end of good"), log_of("the end"));
     for (mode, log) in [("good", &good), ("bad", &bad)] {
         let (head, tail) = (texts(&log["head"]), texts(&log["tail"]));
         assert_eq!(head[0], format!("debug: mode {mode}"));

@@ -195,7 +195,8 @@ fn every_file_that_a_config_depends_on_is_named_also_when_it_is_broken() {
 
 /// An entry with these metrics, each a line of YAML.
 fn measuring(name: &str, more: &str, metrics: &[&str]) -> String {
-    let metrics: String = metrics.iter().map(|metric| format!("  - {metric}\n")).collect();
+    let metrics: Vec<String> = metrics.iter().map(|metric| format!("  - {metric}\n")).collect();
+    let metrics = metrics.concat();
     format!(
         "- name: {name}\n  version: v1\n  kind: A\n  {more}reconciler: {{exec: {{command: sh}}}}\n  metrics:\n{metrics}"
     )

@@ -105,7 +105,7 @@ fn hide(lines: Vec<&mut LogLine>, secrets: &Secrets) {
     let hidden = secrets.lines(&texts.join("\n"));
     let mut hidden = hidden.split('\n');
     for line in lines {
-        line.text = hidden.next().unwrap_or_default().to_owned();
+        hidden.next().unwrap_or_default().clone_into(&mut line.text);
     }
 }
 
