@@ -1,7 +1,7 @@
 //! Counters and histograms of the engine, as text. docs/metrics.md lists them.
 //!
 //! Labels are names of entries, kinds and a few fixed words, never names of objects: what grows with the cluster does not
-//! grow here.
+//! grow here, but for what a config asks for by itself (see [`super::objects`]).
 
 use std::{
     fmt::Debug,
@@ -12,7 +12,10 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
@@ -22,6 +25,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+
+use super::objects::ObjectGauges;
 
 /// What `Content-Type` the text has.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -73,6 +78,12 @@ struct OfReload {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMetric {
+    entry: String,
+    metric: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfWatch {
     kind: String,
     detail: &'static str,
@@ -89,6 +100,8 @@ pub struct Readings {
     pub journal_objects: usize,
     /// How much memory that takes, in bytes.
     pub journal_bytes: usize,
+    /// What the config measures of objects.
+    pub objects: Arc<ObjectGauges>,
 }
 
 /// One queue.
@@ -146,6 +159,7 @@ struct Told {
     writes: Family<OfWrite, Counter>,
     retries: Family<OfEntry, Counter>,
     reloads: Family<OfReload, Counter>,
+    object_errors: Family<OfMetric, Counter>,
 }
 
 /// What is set when somebody looks.
@@ -219,14 +233,24 @@ impl Metrics {
         self.0.told.reloads.get_or_create(&OfReload { result }).inc();
     }
 
+    /// A metric of the config had no value that could be read from an object.
+    pub fn object_error(&self, entry: &str, metric: &str) {
+        let labels = OfMetric { entry: entry.to_owned(), metric: metric.to_owned() };
+        self.0.told.object_errors.get_or_create(&labels).inc();
+    }
+
     /// All metrics as text; see [`CONTENT_TYPE`].
     pub fn render(&self, readings: &Readings) -> String {
         let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let (registry, asked) = &*asked;
         asked.set(readings);
+        let mut of_objects = Registry::default();
+        of_objects.register_collector(Box::new(Arc::clone(&readings.objects)));
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _infallible = encode(&mut text, registry);
+        let _infallible = encode_registry(&mut text, registry)
+            .and_then(|()| encode_registry(&mut text, &of_objects))
+            .and_then(|()| encode_eof(&mut text));
         text
     }
 }
@@ -250,6 +274,7 @@ impl Told {
             writes: Family::default(),
             retries: Family::default(),
             reloads: Family::default(),
+            object_errors: Family::default(),
         };
         let help = "Time from the first trigger of a run to its start";
         registry.register_with_unit("event_to_start", help, Unit::Seconds, told.event_to_start.clone());
@@ -264,6 +289,8 @@ impl Told {
         let help =
             "Times that the config was read anew: ok, or refused with the last good one still in force";
         registry.register("config_reloads", help, told.reloads.clone());
+        let help = "Times that a metric of the config could not be read from an object";
+        registry.register("object_metric_errors", help, told.object_errors.clone());
         told
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::telemetry::objects::ObjectGauge;
 
 /// With something in every metric.
 fn used() -> String {
@@ -12,11 +13,13 @@ fn used() -> String {
     metrics.write("hello", "apply", "configmap.v1");
     metrics.retry("hello");
     metrics.reload(true);
+    metrics.object_error("hello", "hello_ready");
     metrics.render(&Readings {
         queues: vec![QueueReading { entry: "hello".to_owned(), waiting: 2, ..QueueReading::default() }],
         watches: vec![watch(3), watch(4)],
         journal_objects: 5,
         journal_bytes: 600,
+        ..Readings::default()
     })
 }
 
@@ -38,6 +41,7 @@ fn what_is_told_and_what_is_asked_show() {
         "helmfile_operator_writes_total{entry=\"hello\",verb=\"apply\",kind=\"configmap.v1\"} 1",
         "helmfile_operator_retries_total{entry=\"hello\"} 1",
         "helmfile_operator_config_reloads_total{result=\"ok\"} 1",
+        "helmfile_operator_object_metric_errors_total{entry=\"hello\",metric=\"hello_ready\"} 1",
         "helmfile_operator_queue_waiting{entry=\"hello\"} 2",
         "helmfile_operator_cache_objects{kind=\"configmap.v1\",detail=\"full\"} 7",
         "helmfile_operator_cache_bytes{kind=\"configmap.v1\",detail=\"full\"} 20",
@@ -63,6 +67,19 @@ fn what_is_not_read_any_more_goes() {
         );
     }
     assert!(!metrics.render(&Readings::default()).contains("configmap"));
+}
+
+#[test]
+fn gauges_of_objects_come_last_before_the_end() {
+    let metrics = Metrics::new(Timestamp::UNIX_EPOCH, "1");
+    let series = vec![([("name".into(), "x".into())].into(), 2.0)];
+    let gauge = ObjectGauge { name: "hello_size".to_owned(), help: "Its size".to_owned(), series };
+    let objects = Arc::new(ObjectGauges(vec![gauge]));
+    let text = metrics.render(&Readings { objects, ..Readings::default() });
+    let end = "# HELP hello_size Its size\n# TYPE hello_size gauge\nhello_size{name=\"x\"} 2.0\n# EOF\n";
+    assert!(text.ends_with(end), "{text}");
+    assert_eq!(text.matches("# EOF").count(), 1);
+    assert!(!metrics.render(&Readings::default()).contains("hello"));
 }
 
 /// Metrics as docs/metrics.md lists them: name, type, labels, unit, meaning.
@@ -96,6 +113,7 @@ fn table(text: &str) -> String {
 #[test]
 fn the_page_lists_what_there_is() {
     let page = include_str!("../../docs/metrics.md");
+    let (page, _) = page.split_once("## ").unwrap();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     let expected = table(&used());
     assert!(expected.lines().count() > 15, "{expected}");

@@ -19,6 +19,8 @@ mod examples;
 mod finalizers;
 mod health;
 mod install;
+mod logs;
+mod object_metrics;
 mod observers;
 mod outage;
 mod predecessor;

@@ -18,7 +18,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health, sources::Sources, whitebox};
+use super::{
+    health,
+    sources::Sources,
+    whitebox::{self, Part},
+};
 use crate::telemetry::metrics;
 
 /// How many connections at once; more wait to be accepted.
@@ -116,16 +120,20 @@ fn respond<B: Body>(request: &Request<B>, peer: IpAddr, sources: &Sources) -> Re
         let why = "only for clients on the operator's own machine; use `helmfile-operator explain` or a port-forward";
         return reply(403, JSON, whitebox::problem(why));
     }
+    let asks_for =
+        |wanted: &str| request.uri().query().is_some_and(|query| query.split('&').any(|word| word == wanted));
     let (status, text) = match (path, object) {
-        (_, Some(object)) => whitebox::object(sources, object),
+        (_, Some(object)) => {
+            let part = if asks_for("log=true") { Part::WithLogs } else { Part::Short };
+            whitebox::object(sources, object, part)
+        }
         ("/debug/whitebox", _) => whitebox::program(sources),
         ("/metrics", _) => {
             return reply(200, metrics::CONTENT_TYPE, sources.metrics.render(&whitebox::readings(sources)));
         }
         ("/readyz", _) => {
-            let verbose =
-                request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "verbose"));
-            let (ready, text) = health::readyz(&sources.readiness, &sources.insight.entries(), verbose);
+            let (ready, text) =
+                health::readyz(&sources.readiness, &sources.insight.entries(), asks_for("verbose"));
             return reply(if ready { 200 } else { 503 }, TEXT, text);
         }
         _ => return reply(200, TEXT, "ok\n"),

@@ -8,7 +8,7 @@ use crate::{
     engine::{
         admin::Readiness,
         record::{
-            Journal, Outcome, Run,
+            Journal, Log, Outcome, Run,
             view::{
                 Activity, DetailView, EntryView, Insight, ObjectQuery, ObjectReport, ObjectView, QueueView,
                 Selection, WatchView,
@@ -187,6 +187,28 @@ async fn an_object_shows_with_its_runs() {
         json!({"waiting": 2, "headAge": "1.5s", "scheduled": 0, "running": 0, "retrying": 0})
     );
     assert_eq!((program["watches"].as_array().unwrap().len(), &program["remembered"]), (1, &json!(1)));
+}
+
+#[tokio::test]
+async fn the_whole_log_of_a_run_shows_when_it_is_asked_for() {
+    let sources = sources(GOOD);
+    let query = ObjectQuery { kind: "Hello".into(), namespace: Some("a".into()), name: "x".into() };
+    let object = query.key(true).of_kind(&hello());
+    let run = Run::new("hello.example.com".into(), object, vec![Trigger::plain(TriggerType::Start)], NOW);
+    let mut log = Log::default();
+    log.push(NOW, "debug: helmfile says this");
+    sources.journal.add_with_log(Run { outcome: Outcome::Done { writes: 1 }, ..run }, log.clone(), None);
+    let server = Running::start(sources).await;
+    for (query, expected) in [("?log=true", Some(log)), ("?log=false", None), ("", None)] {
+        let (_, text) = server.get(&format!("/debug/whitebox/objects/hello/a/x{query}")).await;
+        let report: ObjectReport = serde_json::from_str(&text).unwrap();
+        let lines = |log: &Log| log.head.clone();
+        assert_eq!(
+            report.entries[0].runs[0].log.as_ref().map(lines),
+            expected.as_ref().map(lines),
+            "{query}"
+        );
+    }
 }
 
 #[tokio::test]

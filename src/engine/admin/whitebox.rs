@@ -1,6 +1,6 @@
 //! The inside of the program, as JSON.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
@@ -55,9 +55,18 @@ pub(super) fn program(sources: &Sources) -> Answer {
     (200, print(&report))
 }
 
+/// Which part of an object's runs somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All but the whole logs.
+    Short,
+    /// With the whole logs that are kept.
+    WithLogs,
+}
+
 /// One object; `path` is `KIND/NAMESPACE/NAME` or `KIND/NAME`, percent-encoded. That nothing is known of an object of a
 /// handled kind is an answer too.
-pub(super) fn object(sources: &Sources, path: &str) -> Answer {
+pub(super) fn object(sources: &Sources, path: &str, part: Part) -> Answer {
     let Some(query) = query(path) else {
         return (
             404,
@@ -74,7 +83,10 @@ pub(super) fn object(sources: &Sources, path: &str) -> Answer {
     let handlings = views.into_iter().filter_map(|mut object| {
         let entry = entries.iter().find(|entry| entry.name == object.entry)?.clone();
         object.last_error = object.last_error.as_deref().map(redacted);
-        let runs = sources.journal.of(&object.entry, &object.object);
+        let runs = match part {
+            Part::Short => sources.journal.of(&object.entry, &object.object),
+            Part::WithLogs => sources.journal.with_logs_of(&object.entry, &object.object),
+        };
         Some(Handling { entry, object, runs })
     });
     let entries = handlings.collect();
@@ -147,6 +159,7 @@ pub(super) fn readings(sources: &Sources) -> Readings {
         watches: watches.collect(),
         journal_objects,
         journal_bytes,
+        objects: Arc::new(sources.insight.gauges()),
     }
 }
 

@@ -192,3 +192,81 @@ fn every_file_that_a_config_depends_on_is_named_also_when_it_is_broken() {
     fs::remove_file(&file).unwrap();
     assert_eq!(names(&load(&file).unwrap_err().paths), ["config.yaml"]);
 }
+
+/// An entry with these metrics, each a line of YAML.
+fn measuring(name: &str, more: &str, metrics: &[&str]) -> String {
+    let metrics: Vec<String> = metrics.iter().map(|metric| format!("  - {metric}\n")).collect();
+    let metrics = metrics.concat();
+    format!(
+        "- name: {name}\n  version: v1\n  kind: A\n  {more}reconciler: {{exec: {{command: sh}}}}\n  metrics:\n{metrics}"
+    )
+}
+
+#[test]
+fn metrics_are_compiled_and_shared() {
+    let metric = "{name: a_ready, help: Is it, value: object.status.ready, labels: {team: object.spec.team}}";
+    let entries = measuring("a", "", &[metric]) + &measuring("b", "", &[metric]);
+    let config = load_text(&format!("resources:\n{entries}")).unwrap().config;
+    let metric = &config.entries[1].metrics[0];
+    assert_eq!((metric.name.as_str(), metric.help.as_str()), ("a_ready", "Is it"));
+    assert_eq!((metric.value.to_string().as_str(), metric.labels.len()), ("object.status.ready", 1));
+    let changed =
+        load_text(&format!("resources:\n{}", measuring("a", "", &["{name: b, help: h, value: '1'}"])))
+            .unwrap()
+            .config;
+    assert_ne!(changed.entries[0].digest, config.entries[0].digest);
+}
+
+#[test]
+fn wrong_metrics_are_found_at_once_with_their_places() {
+    let metrics = [
+        "{name: 1a, help: h, value: '1'}",
+        "{name: 'a:b', help: h, value: '1'}",
+        "{name: process_x, help: h, value: '1'}",
+        "{name: a_total, help: h, value: '1'}",
+        "{name: a, help: \"one\\ntwo\", value: '1'}",
+        "{name: b, help: '', value: oldObject.spec.x}",
+        "{name: c, help: h, value: '1', labels: {name: \"''\", __x: \"''\", 'a-b': \"''\", good: 'object.'}}",
+        "{name: c, help: h, value: object.metadata.generation}",
+    ];
+    assert_eq!(
+        complaints(&format!("resources:\n{}", measuring("a", "", &metrics))),
+        "7:6 the name `1a` must be letters, digits and `_`, and begin with no digit\n\
+         8:6 the name `a:b` must be letters, digits and `_`, and begin with no digit\n\
+         9:6 names that begin with `process_` are the program's own: `process_x`\n\
+         10:6 `a_total` is a gauge; names that end in `_total` are for counters and histograms\n\
+         11:15 `resources[0].metrics[4].help` must be one line of text\n\
+         12:15 `resources[0].metrics[5].help` must be one line of text\n\
+         12:25 expression `oldObject.spec.x`: there is no variable `oldObject`; did you mean `object`?\n\
+         13:57 the label `__x` must be letters, digits and `_`, and begin with no digit and no `__`\n\
+         13:68 the label `a-b` must be letters, digits and `_`, and begin with no digit and no `__`\n\
+         13:81 expression `object.`: line 1, column 8: no viable alternative at input '.'\n\
+         13:45 every series has a label `name` already: that of its object\n\
+         14:6 the entry has a metric `c` already"
+    );
+}
+
+#[test]
+fn there_is_nothing_but_metadata_to_measure_where_only_that_is_watched() {
+    let metrics = [
+        "{name: a, help: h, value: object.metadata.generation, labels: {kind: object.kind}}",
+        "{name: b, help: h, value: object.status.n}",
+        "{name: c, help: h, value: '1', labels: {x: has(object.spec.x)}}",
+    ];
+    assert_eq!(
+        complaints(&format!("resources:\n{}", measuring("a", "metadataOnly: true\n  ", &metrics))),
+        "9:24 there is no `object.status` with `metadataOnly`\n10:45 there is no `object.spec` with `metadataOnly`"
+    );
+}
+
+#[test]
+fn one_metric_of_two_entries_is_one_in_every_respect() {
+    let two = |one: &str, other: &str| {
+        complaints(&format!("resources:\n{}{}", measuring("a", "", &[one]), measuring("b", "", &[other])))
+    };
+    let metric = "{name: m, help: h, value: '1', labels: {x: object.spec.x}}";
+    let problem =
+        "13:5 `a` has a metric `m` with another help or other labels; give one of them another name";
+    assert_eq!(two(metric, "{name: m, help: other, value: '1', labels: {x: object.spec.x}}"), problem);
+    assert_eq!(two(metric, "{name: m, help: h, value: '1'}"), problem);
+}

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     contract::TriggerType,
     engine::{
-        query::{Condition, JsonPath, LabelSelector, NamespacePatterns, Schedule},
+        query::{Condition, Expression, JsonPath, LabelSelector, NamespacePatterns, Schedule},
         template::Template,
     },
     object::Gvk,
@@ -58,6 +58,8 @@ pub struct Entry {
     pub values: Map<String, Value>,
     /// How many objects at once.
     pub concurrency: usize,
+    /// What is measured of each object.
+    pub metrics: Vec<Metric>,
     /// The condition that the engine keeps.
     pub condition: Option<String>,
     /// Of all that its behaviour depends on: an entry with another digest is another entry.
@@ -150,6 +152,26 @@ pub struct Reference {
     pub gvk: Gvk,
     /// Where the names are.
     pub names: JsonPath,
+}
+
+/// A gauge with one series for each object.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its whole name.
+    pub name: String,
+    /// What it says, in one line.
+    pub help: String,
+    /// Its value.
+    pub value: Expression,
+    /// Labels beside `namespace` and `name`.
+    pub labels: BTreeMap<String, Expression>,
+}
+
+impl Metric {
+    /// Whether both can be one metric.
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.help == other.help && self.labels.keys().eq(other.labels.keys())
+    }
 }
 
 /// A handler and when it runs again.

@@ -81,6 +81,9 @@ pub struct RawEntry {
     /// How many objects are handled at once. Default: 4. See also `run --max-concurrency`.
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<u16>,
+    /// What each object looks like on `/metrics`: gauges that are read from it.
+    #[serde(default)]
+    pub metrics: Vec<RawMetric>,
     /// Name of a condition that the engine keeps in `status.conditions` when a run fails (False, with the reason) and
     /// recovers (True). Default: none, only Events.
     pub condition: Option<String>,
@@ -123,6 +126,24 @@ pub struct RawReference {
     /// Where the object has their names: a path in kubectl's `JSONPath` (`.spec.secretName`, `.spec.volumes[*].configMap.name`). They
     /// are looked for in the object's namespace.
     pub name_field_path: String,
+}
+
+/// A gauge with one series for each object, labelled with its `namespace` and `name`. A series goes away with its object.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawMetric {
+    /// The whole name, for example `helmfile_ready`: letters, digits and `_`, with the unit at the end. Entries may share a
+    /// name when its help and the names of its labels are the same.
+    pub name: String,
+    /// What it says, in one line.
+    pub help: String,
+    /// A CEL expression over `object`: a number; true (1) or false (0); a time in RFC 3339 (seconds since 1970); a Go duration
+    /// (seconds). An object for which it is null, or asks for what is not there, has no series.
+    pub value: String,
+    /// More labels: CEL expressions over `object` that give a text; null, or what is not there, is an empty one. A value is
+    /// cut at 128 bytes. A label should have few values: each makes a series of its own.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A handler and when it runs: exactly one of `exec`, `http` and `template`.

@@ -29,7 +29,7 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
-        record::{self, Answered, Given, Outcome, Run, view::Slowed},
+        record::{self, Answered, Given, Log, Outcome, Run, view::Slowed},
     },
     object,
 };
@@ -70,6 +70,8 @@ pub(super) struct Attempt<'a> {
     pub(super) traces: Vec<Trace>,
     /// What is recorded of it.
     pub(super) run: Run,
+    /// What the handler printed on stderr.
+    pub(super) log: Log,
     /// What the handler was given.
     pub(super) given: Option<State>,
 }
@@ -87,7 +89,7 @@ impl<'a> Attempt<'a> {
         let began = controller.shared.clock.now();
         let mut run = Run::new(controller.entry.name.clone(), object, turn.triggers.clone(), began);
         run.waited = Some(turn.waited);
-        Self { controller, turn, phase, traces: Vec::new(), run, given: None }
+        Self { controller, turn, phase, traces: Vec::new(), run, log: Log::default(), given: None }
     }
 
     pub(super) async fn go(&mut self, state: &mut ObjectState) -> Result<Plan, RunError> {
@@ -201,9 +203,10 @@ impl<'a> Attempt<'a> {
         let name = self.turn.key.of_kind(&controller.entry.gvk);
         let observes = controller.entry.observes();
         let (tell, mut hear) = mpsc::channel::<Progress>(1);
-        let answer =
-            handler::call(handler, &controller.entry, &name, given, &controller.shared.handlers, tell);
-        let traces = &mut self.traces;
+        let (shared, entry) = (&controller.shared, &controller.entry);
+        let (traces, log) = (&mut self.traces, &mut self.log);
+        let mut on_line = |line: &str| log.push(shared.clock.now(), line);
+        let answer = handler::call(handler, entry, &name, given, &shared.handlers, tell, &mut on_line);
         let report = async {
             while let Some(progress) = hear.recv().await {
                 if observes {

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
-    breaker::Breaker, gone::Gone, line::Standing, plan::Memory, queue::Queue, reference::References,
-    watches::ActiveWatches,
+    breaker::Breaker, gone::Gone, line::Standing, measure::Measured, plan::Memory, queue::Queue,
+    reference::References, watches::ActiveWatches,
 };
 use crate::{
     clock::Clock,
@@ -97,6 +97,8 @@ pub(super) struct Controller {
     pub(super) listeners: Mutex<Vec<(Arc<Watch>, u64)>>,
     /// Controllers of the same kind that are finishing what they have begun.
     pub(super) predecessors: Mutex<Vec<Arc<Self>>>,
+    /// What was measured of each object when somebody last looked.
+    pub(super) measured: Mutex<Measured>,
     /// What is remembered of each object between runs.
     pub(super) objects: Mutex<HashMap<Key, ObjectState>>,
 }

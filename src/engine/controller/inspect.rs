@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{context::Controller, fleet::Directory, line::Standing};
+use super::{context::Controller, fleet::Directory, line::Standing, measure};
 use crate::{
     cluster::{
         cache::{Caches, Detail, Watch},
@@ -21,6 +21,7 @@ use crate::{
         },
     },
     object::{self, Key},
+    telemetry::objects::ObjectGauges,
 };
 
 /// A look into all controllers of the process.
@@ -52,6 +53,10 @@ impl Insight for Inspector {
                 object_view(controller, &key)
             })
             .collect()
+    }
+
+    fn gauges(&self) -> ObjectGauges {
+        measure::gauges(&self.directory.all())
     }
 
     fn watches(&self) -> Vec<WatchView> {

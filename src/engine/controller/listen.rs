@@ -78,6 +78,7 @@ impl Controller {
             regrouped: tokio::sync::Mutex::new(regrouped),
             warned: Arc::default(),
             objects: Mutex::default(),
+            measured: Mutex::default(),
             predecessors: Mutex::default(),
             listeners: Mutex::new(listeners),
             entry,

@@ -16,6 +16,7 @@ mod inspect;
 mod line;
 mod listen;
 mod live;
+mod measure;
 mod observe;
 pub mod offline;
 mod ownership;

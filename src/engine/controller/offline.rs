@@ -89,7 +89,8 @@ pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> 
     let state = paper.state(given, trigger);
     // Nothing is written, so what the handler reports on the way is dropped.
     let (tell, mut hear) = mpsc::channel::<Progress>(16);
-    let call = handler::call(handler, entry, &subject.name, &state, runtime, tell);
+    let mut no_log = |_: &str| {};
+    let call = handler::call(handler, entry, &subject.name, &state, runtime, tell, &mut no_log);
     let (answer, ()) = tokio::join!(call, async { while hear.recv().await.is_some() {} });
     match answer {
         // Nothing that an observer prints is written.

@@ -139,7 +139,7 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase, place: Plac
     // Boxed: a run is large, and most objects wait.
     let result = Box::pin(attempt.go(&mut state)).await;
     let next = attempt.conclude(&mut state, result).await;
-    let Attempt { traces, mut run, given, .. } = attempt;
+    let Attempt { traces, mut run, log, given, .. } = attempt;
     run.elapsed = started.elapsed();
     // The object is not done before the caches show what was written, but others need not wait for that.
     drop(place);
@@ -153,7 +153,7 @@ async fn attempt(controller: &Controller, turn: &Turn, phase: Phase, place: Plac
     if !matches!(run.outcome, Outcome::Failed { .. }) {
         run.log();
     }
-    controller.shared.journal.add(run, given.as_ref());
+    controller.shared.journal.add_with_log(run, log, given.as_ref());
     controller.lock().insert(turn.key.clone(), state);
     let own = traces.into_iter().flat_map(|trace| trace.events).collect();
     controller.queue.done(&turn.key, own, next.again, next.pause);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
-use super::{Answer, HandlerError, Runtime, progress::ProgressPipe};
+use super::{Answer, HandlerError, OnLine, Runtime, progress::ProgressPipe};
 use crate::{
     contract::{Progress, Reply, ReplyFormat, State},
     engine::config::{Exec, Program},
@@ -23,6 +23,7 @@ pub(super) async fn call(
     state: &State,
     runtime: &Runtime,
     progress: mpsc::Sender<Progress>,
+    on_line: OnLine<'_>,
 ) -> Result<Answer, HandlerError> {
     let prepare = |problem: &dyn std::fmt::Display| HandlerError::Prepare(problem.to_string());
     let (program, name) = match &exec.program {
@@ -42,7 +43,10 @@ pub(super) async fn call(
     command.timeout = exec.timeout;
     command.grace = exec.grace;
     command.stdout_limit = STDOUT_LIMIT;
-    let mut on_line = |line: &str| log(entry, object, line);
+    let mut on_line = |line: &str| {
+        log(entry, object, line);
+        on_line(line);
+    };
     let run = command.run(&runtime.guard, &runtime.stop, &mut on_line);
     let finished = hear(run, &mut pipe, &progress, entry).await;
     let finished = finished

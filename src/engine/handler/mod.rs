@@ -45,7 +45,10 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Calls one of the entry's handlers. What it reports on the way goes to `progress`.
+/// Hears each line that a handler prints on stderr, when it is printed.
+pub type OnLine<'l> = &'l mut (dyn FnMut(&str) + Send);
+
+/// Calls one of the entry's handlers. What it reports on the way goes to `progress`, and what it prints to `on_line`.
 ///
 /// # Errors
 /// When the handler fails or says something that the contract does not know.
@@ -56,9 +59,10 @@ pub async fn call(
     state: &State,
     runtime: &Runtime,
     progress: mpsc::Sender<Progress>,
+    on_line: OnLine<'_>,
 ) -> Result<Answer, HandlerError> {
     match handler {
-        Handler::Exec(exec) => exec::call(exec, &entry.name, object, state, runtime, progress).await,
+        Handler::Exec(exec) => exec::call(exec, &entry.name, object, state, runtime, progress, on_line).await,
         Handler::Http(http) => http::call(http, &entry.name, object, state, runtime).await,
         Handler::Template(template) => {
             let started = std::time::Instant::now();

@@ -180,7 +180,7 @@ fn expectation(entry: &EntryView, object: &ObjectView, activity: &Activity, now:
 }
 
 fn last_run(text: &mut Text, recorded: &Recorded, now: Timestamp) {
-    let Recorded { run, count, since: first } = recorded;
+    let Recorded { run, count, since: first, log: _ } = recorded;
     text.line("Last run:");
     text.field("  Began", &format!("{} ({})", run.began, ago(now, run.began)));
     text.list("  Because of", run.triggers.iter().map(trigger_text));

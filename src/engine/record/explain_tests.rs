@@ -65,7 +65,7 @@ fn handling() -> Handling {
 fn run(second: i64, trigger: Trigger, outcome: Outcome) -> Recorded {
     let name = handling().object.object;
     let run = Run::new("hello.example.com".to_owned(), name, vec![trigger], at(second));
-    Recorded { run: Run { outcome, ..run }, count: 1, since: at(second) }
+    Recorded { run: Run { outcome, ..run }, count: 1, since: at(second), log: None }
 }
 
 fn wrote() -> Recorded {

@@ -93,6 +93,16 @@ impl Secrets {
         assignments(&urls(&self.known(text.to_owned())))
     }
 
+    /// The same with as many lines as before.
+    pub(super) fn lines(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.0.iter().filter(|secret| secret.contains('\n')) {
+            let ends = "\n".repeat(secret.matches('\n').count());
+            text = text.replace(secret.as_str(), &(mask(secret) + &ends));
+        }
+        self.text(&text)
+    }
+
     fn known(&self, mut text: String) -> String {
         for secret in &self.0 {
             if text.contains(secret.as_str()) {

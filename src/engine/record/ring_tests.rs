@@ -135,6 +135,76 @@ fn what_is_counted_is_what_is_held() {
     assert_eq!(seconds(&journal, "1"), []);
 }
 
+fn log(text: &str) -> Log {
+    let mut log = Log::default();
+    log.push(Timestamp::UNIX_EPOCH, text);
+    log
+}
+
+/// The beginning of each run that has a log, and the first line of that.
+fn logs(journal: &Journal, name: &str) -> Vec<(i64, String)> {
+    let runs = journal.with_logs_of("hello", &hello(name)).into_iter();
+    runs.filter_map(|found| Some((found.run.began.as_second(), found.log?.head[0].text.clone()))).collect()
+}
+
+#[test]
+fn the_last_runs_that_did_something_keep_their_logs() {
+    let journal = Journal::default();
+    for second in 1..=40 {
+        let run = match second % 4 {
+            0 => wrote("x", second),
+            1 => failed("x", second, &format!("no {second}"), 1),
+            2 => Run { outcome: Outcome::Stale, ..run("x", second) },
+            _ => run("x", second),
+        };
+        journal.add_with_log(run, log(&format!("said at {second}")), None);
+    }
+    let expected = [40, 37, 36, 33, 32].map(|second| (second, format!("said at {second}")));
+    assert_eq!(logs(&journal, "x"), expected, "and those that did nothing do not push them out");
+    assert_eq!(journal.of("hello", &hello("x")).len(), RUNS_PER_OBJECT);
+    assert!(journal.of("hello", &hello("x")).iter().all(|found| found.log.is_none()), "nobody asked");
+    // One that failed in the same way again has the newer log.
+    for second in [41, 42] {
+        journal.add_with_log(failed("x", second, "again", 1), log(&second.to_string()), None);
+    }
+    assert_eq!(logs(&journal, "x")[0], (42, "42".to_owned()));
+    assert_eq!(logs(&journal, "x").len(), LOGS_PER_OBJECT);
+}
+
+#[test]
+fn logs_show_no_secrets_also_of_runs_whose_stderr_is_not_kept() {
+    let journal = Journal::default();
+    let mut state = State::default();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"p": "hunter2hunter2"}});
+    state.references.insert("secret.v1".to_owned(), vec![secret]);
+    let said = log("debug: it is hunter2hunter2, and --token=abcdef");
+    journal.add_with_log(wrote("x", 1), said, Some(&state));
+    let shown = "debug: it is <redacted: 14 bytes>, and --token=<redacted: 6 bytes>";
+    assert_eq!(logs(&journal, "x"), [(1, shown.to_owned())]);
+}
+
+#[test]
+fn logs_have_a_share_of_their_own_and_the_oldest_go_first() {
+    let journal = Journal::default();
+    let packed = || Some(vec![0; 64 << 10].into_boxed_slice());
+    for number in 0..600 {
+        let run = wrote(&number.to_string(), number);
+        let text = serde_json::to_vec(&run).unwrap().into_boxed_slice();
+        journal.lock().add(&run, text, packed());
+        assert!(journal.size().1 <= BYTES + LOG_BYTES);
+    }
+    let has_log = |number: i64| {
+        let inner = journal.lock();
+        inner.entries["hello"][&hello(&number.to_string()).key()].log_bytes() > 0
+    };
+    let kept: Vec<i64> = (0..600).filter(|number| has_log(*number)).collect();
+    assert!(kept.len() > 200 && kept.len() <= LOG_BYTES >> 16, "{}", kept.len());
+    assert_eq!((kept.last(), 600 - kept[0]), (Some(&599), i64::try_from(kept.len()).unwrap()));
+    assert_eq!(journal.size().0, 600, "a log that goes takes no record along");
+    (0..600).for_each(|name| journal.forget("hello", &hello(&name.to_string())));
+    assert_eq!(journal.size(), (0, 0));
+}
+
 #[test]
 fn many_quiet_objects_take_little() {
     let journal = Journal::default();

@@ -278,6 +278,12 @@ impl Run {
             && !matches!(self.outcome, Outcome::Done { writes: 1.. })
     }
 
+    /// Whether it did something that people want to read about: it wrote, or failed.
+    pub fn is_eventful(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed { .. } | Outcome::Done { writes: 1.. })
+            || !self.writes.is_empty()
+    }
+
     /// Whether it ended as another one did, and both changed nothing: telling one of them tells both.
     pub fn repeats(&self, before: &Self) -> bool {
         let same = match (&self.outcome, &before.outcome) {

@@ -9,10 +9,11 @@ use super::{Recorded, run::go};
 use crate::{
     contract::{Trigger, WatchRequest},
     object::{Gvk, Key, ObjectRef},
+    telemetry::objects::ObjectGauges,
 };
 
-/// A look into running controllers. All methods are quick: they take locks for a moment, never wait, and look at no
-/// contents. `/readyz` and `/metrics` ask every few seconds.
+/// A look into running controllers. All methods but [`Self::gauges`] are quick: they take locks for a moment, never wait, and
+/// look at no contents. `/readyz` and `/metrics` ask every few seconds.
 pub trait Insight: Send + Sync {
     /// All entries, in the order of the config.
     fn entries(&self) -> Vec<EntryView>;
@@ -20,6 +21,13 @@ pub trait Insight: Send + Sync {
     /// What each entry that handles the kind knows of one object: one view per entry, also when there is no such object.
     /// [`ObjectQuery::names`] tells which entries those are.
     fn object(&self, query: &ObjectQuery) -> Vec<ObjectView>;
+
+    /// What the config measures of objects. By default nothing.
+    ///
+    /// Objects that have changed since the last call are read: some 10 µs for each of its metrics. Calls wait for each other.
+    fn gauges(&self) -> ObjectGauges {
+        ObjectGauges::default()
+    }
 
     /// Every watch of the process once, also those that replies asked for. By default those of the entries.
     fn watches(&self) -> Vec<WatchView> {

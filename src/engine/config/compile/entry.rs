@@ -48,6 +48,7 @@ impl Compiler<'_> {
             finalizer: finalizer.flatten(),
             resync_period: resync_period.filter(|period| !period.is_zero()),
             values,
+            metrics: self.metrics(raw, &at.key("metrics")),
             concurrency: raw.concurrency.unwrap_or(DEFAULT_CONCURRENCY).into(),
             condition: raw.condition.clone(),
             name,

@@ -62,6 +62,7 @@ pub(in crate::engine::config) fn compile(
             }
             entries.retain(|earlier| earlier.name != entry.name);
             compiler.no_rivals(&entry, &entries, &at);
+            compiler.agreeing_metrics(&entry, &entries, &at.key("metrics"));
             entries.push(Arc::new(entry));
         }
         crds.extend(compiler.crds());

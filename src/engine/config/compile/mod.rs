@@ -4,6 +4,7 @@
 mod entry;
 mod file;
 mod handler;
+mod metrics;
 
 pub(crate) use entry::lay_over;
 pub(super) use file::{Unit, compile};

@@ -10,9 +10,6 @@ use cel::{
 use super::error::Why;
 use crate::suggest;
 
-/// The variables of every condition.
-const VARIABLES: [&str; 3] = ["object", "oldObject", "trigger"];
-
 /// Operations in one another: each takes some of the stack of whoever asks.
 const MAX_DEPTH: usize = 32;
 
@@ -67,15 +64,21 @@ pub(super) struct Lengths {
     pub(super) text: usize,
 }
 
-/// Reads a program. The context has the functions and no variables.
-pub(super) fn check(program: &Program, context: &Context<'_, '_>) -> Result<Checked, Why> {
-    let mut walk = Walk { context, checked: Checked::default(), bound: Vec::new(), loops: 0, depth: 0 };
+/// Reads a program. The context has the functions and no variables; those that there will be are named.
+pub(super) fn check(
+    program: &Program,
+    context: &Context<'_, '_>,
+    variables: &'static [&'static str],
+) -> Result<Checked, Why> {
+    let checked = Checked::default();
+    let mut walk = Walk { context, variables, checked, bound: Vec::new(), loops: 0, depth: 0 };
     walk.expression(program.expression())?;
     Ok(walk.checked)
 }
 
 struct Walk<'w> {
     context: &'w Context<'w, 'w>,
+    variables: &'static [&'static str],
     checked: Checked,
     /// The variables of the loops around.
     bound: Vec<String>,
@@ -138,9 +141,9 @@ impl Walk<'_> {
         if name.starts_with('@') || self.bound.iter().any(|bound| bound == name) {
             return Ok(());
         }
-        if !VARIABLES.contains(&name) {
+        if !self.variables.contains(&name) {
             // Else the name of a type, as in `type(x) == string`.
-            return if self.is_type(name) { Ok(()) } else { Err(no_variable(name)) };
+            return if self.is_type(name) { Ok(()) } else { Err(self.no_variable(name)) };
         }
         let mut need = self.checked.needs.entry(name.to_owned()).or_default();
         for field in fields {
@@ -160,11 +163,12 @@ impl Walk<'_> {
         let mut target = call.target.as_deref();
         // `optional.of(x)`: a function of that name, not one of the variable `optional`.
         let namespace = target.and_then(names).map(|(name, _)| name.trim_start_matches('.'));
-        let is_namespaced = namespace
-            .is_some_and(|name| !VARIABLES.contains(&name) && !self.bound.iter().any(|bound| bound == name));
+        let is_namespaced = namespace.is_some_and(|name| {
+            !self.variables.contains(&name) && !self.bound.iter().any(|bound| bound == name)
+        });
         if is_function && !self.is_declared(call, is_namespaced) {
             return Err(match namespace.filter(|_| is_namespaced) {
-                Some(name) => no_variable(name),
+                Some(name) => self.no_variable(name),
                 None => Why::NoFunction { name: call.func_name.clone() },
             });
         }
@@ -233,14 +237,19 @@ impl Walk<'_> {
         self.loops -= 1;
         Ok(())
     }
-}
 
-fn no_variable(name: &str) -> Why {
-    let hint = match suggest::closest(name, VARIABLES) {
-        Some(similar) => format!("did you mean `{similar}`?"),
-        None => "there are `object`, `oldObject` and `trigger`".to_owned(),
-    };
-    Why::NoVariable { name: name.to_owned(), hint }
+    fn no_variable(&self, name: &str) -> Why {
+        let quoted =
+            |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let hint = match (suggest::closest(name, self.variables.iter().copied()), self.variables.split_last())
+        {
+            (Some(similar), _) => format!("did you mean `{similar}`?"),
+            (None, Some((last, []))) => format!("there is `{last}`"),
+            (None, Some((last, others))) => format!("there are {} and `{last}`", quoted(others)),
+            (None, None) => "there are none".to_owned(),
+        };
+        Why::NoVariable { name: name.to_owned(), hint }
+    }
 }
 
 /// `a.b.c == null`, which does not ask what is in it.

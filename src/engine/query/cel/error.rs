@@ -1,16 +1,17 @@
-//! What can be wrong with a condition, in one line and without the values that it was asked about.
+//! What can be wrong with a condition or an expression, in one line and without the values that it was asked about.
 
 use cel::{ExecutionError, ParseErrors};
 
-/// A condition that does not compile, or has no answer.
+/// A text that does not compile, or has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("condition `{condition}`: {why}")]
+#[error("{kind} `{text}`: {why}")]
 pub struct CelError {
-    condition: String,
+    kind: &'static str,
+    text: String,
     why: Why,
 }
 
-/// The part after the condition.
+/// The part after the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Why {
     #[error("line {line}, column {column}: {message}")]
@@ -29,10 +30,14 @@ pub(super) enum Why {
     NoPattern { pattern: String },
     #[error("the result is neither true nor false, but of type {found}; compare it with something")]
     NotBoolean { found: String },
+    #[error("the result is neither a number nor a text, but of type {found}; take one value of it")]
+    NotScalar { found: String },
     #[error("there is no `{field}`; ask `has({path})` first")]
     NoField { field: String, path: String },
     #[error("it asks for a field of null; ask `oldObject != null` first, or `has(object.spec.x)`")]
     FieldOfNull,
+    #[error("a list is shorter than the index; ask its `size()` first")]
+    ShortList,
     #[error("{0}")]
     Evaluation(String),
     #[error("the CEL library broke on it; write it in another way")]
@@ -40,14 +45,20 @@ pub(super) enum Why {
 }
 
 impl CelError {
-    pub(super) fn new(condition: &str, why: Why) -> Self {
+    pub(super) fn new(kind: &'static str, text: &str, why: Why) -> Self {
         const SHOWN: usize = 100;
-        let mut shown = condition.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut shown = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
             shown.truncate(end);
             shown.push('…');
         }
-        Self { condition: shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""), why }
+        let text = shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
+        Self { kind, text, why }
+    }
+
+    /// Whether it asks for something that is not there.
+    pub(super) const fn is_absence(&self) -> bool {
+        matches!(self.why, Why::NoField { .. } | Why::FieldOfNull | Why::ShortList)
     }
 }
 
@@ -104,9 +115,7 @@ impl Why {
                 text("it divides by zero")
             }
             ExecutionError::Overflow(..) => text("a number becomes too large"),
-            ExecutionError::IndexOutOfBounds(_) => {
-                text("a list is shorter than the index; ask its `size()` first")
-            }
+            ExecutionError::IndexOutOfBounds(_) => Self::ShortList,
             ExecutionError::UnexpectedType { want, got } => {
                 Self::Evaluation(format!("a value is of type {got}, where {want} is needed"))
             }
