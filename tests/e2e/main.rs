@@ -16,6 +16,7 @@ mod diff_plugin;
 mod engine;
 mod examples;
 mod finalizers;
+mod gather;
 mod install;
 mod observers;
 mod outage;
