@@ -71,7 +71,7 @@ impl Setup {
 
     pub(super) fn locator(&self, source: &str) -> Locator {
         let locator = Locator::parse(source, None, self.folder.path()).unwrap();
-        self.given.iter().fold(locator, |locator, given| locator.with_credentials(given))
+        self.given.iter().fold(locator, Locator::with_credentials)
     }
 
     async fn resolve(&self, source: &str) -> Result<Revision, FetchError> {
@@ -240,7 +240,7 @@ async fn says_what_is_missing() {
         (
             format!("git::{url}//deploy@helmfile.yaml"),
             "PathNotFound",
-            format!("the helmfile `@helmfile.yaml` does not exist in `{url}`; there is `prod`"),
+            format!("the file `@helmfile.yaml` does not exist in `{url}`; there is `prod`"),
         ),
         (
             format!("git::{url}?ref=v1.0.1"),

@@ -24,7 +24,7 @@ use crate::{
 /// How many objects are read at once.
 const AT_ONCE: usize = 8;
 
-/// Gathers all that a spec takes from ConfigMaps and Secrets of `namespace`: one call for each object, none when the spec
+/// Gathers all that a spec takes from `ConfigMaps` and Secrets of `namespace`: one call for each object, none when the spec
 /// names no object. What is encrypted is decrypted by `sops`, which is not run otherwise.
 ///
 /// # Errors
