@@ -1,13 +1,16 @@
 //! `apply`: delivers one helmfile, as a handler of the engine or by itself.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     io::{self, IsTerminal as _, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use clap::ValueEnum;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{report, world};
@@ -15,11 +18,13 @@ use crate::{
     clock::Clock,
     cluster::client::Target,
     contract::State,
+    digest,
     duration::GoDuration,
+    environment::Environment,
     exit::Exit,
     helmfile::{
         api::{self, HelmfileSpec, HelmfileStatus, names},
-        applier::{self, Answer, Applier, Observer, Said, Stopped, Subject, Verdict},
+        applier::{self, Answer, Applier, Memory, Observer, Said, Stopped, Subject, Verdict},
         fetch::Fetcher,
     },
     shutdown::Signals,
@@ -108,6 +113,10 @@ pub(super) fn main(args: &ApplyArgs) -> anyhow::Result<Exit> {
         report::note("give --source, or the state of a Helmfile on standard input");
         return Ok(Exit::Usage);
     }
+    if args.prune && args.state.is_none() && args.state_configmap.is_none() {
+        report::note("--prune needs --state or --state-configmap: only what was delivered before can be told from what was not");
+        return Ok(Exit::Usage);
+    }
     let work = Work::of(args)?;
     world::runtime()?.block_on(async {
         let stop = CancellationToken::new();
@@ -128,6 +137,17 @@ struct Work {
     subject: Subject,
     observer: Observer,
     mode: Mode,
+    output: Output,
+}
+
+/// How the end of a run without an object is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A sentence.
+    #[default]
+    Text,
+    /// `{"verdict": …, "status": …}`, on one line.
+    Json,
 }
 
 enum Mode {
@@ -168,8 +188,14 @@ impl Work {
             timeout: FETCH_TIMEOUT,
         };
         let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-        let applier = Applier { target, fetcher, guard, cache, env, clock: Clock::System };
+        let helm_processes = args.helm_processes.unwrap_or_else(|| {
+            2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let identity = identity(&env, &cache);
+        let applier =
+            Applier { target, fetcher, guard, cache, identity, helm_processes, env, clock: Clock::System };
         Ok(Self {
+            output: args.output,
             applier,
             subject,
             observer: Observer::new(progress, teller(matches!(mode, Mode::Handler))),
@@ -178,15 +204,25 @@ impl Work {
     }
 
     async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Exit> {
+        if !matches!(self.mode, Mode::Handler) {
+            self.subject.status = self.applier.recall(&self.subject.memory).await?;
+        }
+        let mut changed = false;
         loop {
-            let answer = self.applier.pass(&self.subject, &mut self.observer, stop).await?;
+            let answer = Box::pin(self.applier.pass(&self.subject, &mut self.observer, stop)).await?;
+            if let Mode::Handler = self.mode {
+                return report::print(&format!("{}\n", answer.reply()));
+            }
+            changed |= answer.verdict == Verdict::Changed;
+            if answer.status_changed {
+                self.applier.remember(&self.subject, &answer.status).await?;
+            }
+            // Delivered, and not healthy yet: whoever waits for the end waits for that.
+            let under_way = api::is_true(&answer.status.conditions, names::RECONCILING);
             match self.mode {
-                Mode::Handler => return report::print(&format!("{}\n", answer.reply())),
-                Mode::Once { detailed } => return conclude(&answer, detailed),
-                Mode::Forever if answer.status_changed => {
-                    report::print(&format!("{}\n", message(&answer)))?;
-                }
-                Mode::Forever => {}
+                Mode::Once { detailed } if !under_way => return self.conclude(&answer, detailed && changed),
+                Mode::Forever if answer.status_changed => self.say(&answer)?,
+                _ => {}
             }
             self.subject.status = answer.status;
             tokio::select! {
@@ -195,6 +231,41 @@ impl Work {
             }
         }
     }
+
+    fn conclude(&self, answer: &Answer, changed: bool) -> anyhow::Result<Exit> {
+        // A failure is in the log already.
+        let ready = api::is_true(&answer.status.conditions, names::READY);
+        if ready || self.output == Output::Json {
+            self.say(answer)?;
+        } else if answer.verdict != Verdict::Failed {
+            report::note(&message(answer));
+        }
+        Ok(match ready {
+            false => Exit::Failed,
+            true if changed => Exit::Changed,
+            true => Exit::Done,
+        })
+    }
+
+    fn say(&self, answer: &Answer) -> anyhow::Result<()> {
+        let text = match self.output {
+            Output::Text => message(answer),
+            Output::Json => json!({"verdict": format!("{:?}", answer.verdict), "status": answer.status}).to_string(),
+        };
+        report::print(&format!("{text}\n")).map(drop)
+    }
+}
+
+/// Who we are, for a Lease: the pod or the machine, and the cache, which has a lock of its own.
+fn identity(env: &Environment, cache: &Path) -> String {
+    let text = |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str()).filter(|text| !text.is_empty());
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let place = match (text("POD_NAMESPACE"), text("POD_NAME")) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        _ => text("HOSTNAME").map_or_else(host, str::to_owned),
+    };
+    let cache: String = digest::sha256_hex(cache.as_os_str().as_encoded_bytes()).chars().take(8).collect();
+    format!("{place}_{cache}")
 }
 
 /// The object that the engine hands over.
@@ -231,28 +302,31 @@ fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
         interval: args.interval.unwrap_or(defaults.interval),
         refresh_interval: args.refresh_interval.unwrap_or(defaults.refresh_interval),
         timeout: args.timeout.unwrap_or(defaults.timeout),
+        prune: args.prune,
+        wait: !args.no_wait,
         ..defaults
+    };
+    let memory = match (&args.state, &args.state_configmap, &args.namespace) {
+        (Some(folder), _, _) => Memory::Folder(folder.clone()),
+        (None, Some(name), Some(namespace)) => {
+            Memory::ConfigMap { namespace: namespace.clone(), name: name.clone() }
+        }
+        _ => Memory::Nothing,
     };
     let place = (&args.kubeconfig, &args.context, &args.namespace);
     Subject {
         key: applier::key(&format!("{place:?} {:?} {:?} {:?}", spec.source, spec.version, spec.file)),
         name: "helmfile".to_owned(),
         namespace: args.namespace.clone(),
+        memory,
         generation: 1,
+        annotations: BTreeMap::new(),
+        deleting: false,
         spec: Ok(spec),
         status: HelmfileStatus::default(),
         base,
         values_files: args.values.clone(),
     }
-}
-
-fn conclude(answer: &Answer, detailed: bool) -> anyhow::Result<Exit> {
-    if answer.verdict == Verdict::Failed {
-        // The message is in the log already.
-        return Ok(Exit::Failed);
-    }
-    report::print(&format!("{}\n", message(answer)))?;
-    Ok(if detailed && answer.verdict == Verdict::Changed { Exit::Changed } else { Exit::Done })
 }
 
 /// What the status says, in a sentence.

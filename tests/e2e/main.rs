@@ -18,6 +18,7 @@ mod engine;
 mod examples;
 mod finalizers;
 mod health;
+mod gather;
 mod install;
 mod logs;
 mod object_metrics;

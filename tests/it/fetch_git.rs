@@ -23,10 +23,11 @@ use super::support::{
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What is called as git: it writes down how, takes all repositories for somebody else's, and on request leaves
+/// What is called as git: it writes down how and in which environment, takes all repositories for somebody else's, and on request leaves
 /// something half done and hangs.
 const GIT: &str = r#"#!/bin/sh
 printf '%s\n' "$*" >> '@FOLDER@/calls'
+env >> '@FOLDER@/environment'
 if [ -e '@FOLDER@/hang-in' ] && [ "$1" = "$(cat '@FOLDER@/hang-in')" ]; then
     touch half '@FOLDER@/hangs'
     exec sleep 4321
@@ -71,7 +72,7 @@ impl Setup {
 
     pub(super) fn locator(&self, source: &str) -> Locator {
         let locator = Locator::parse(source, None, self.folder.path()).unwrap();
-        self.given.iter().fold(locator, |locator, given| locator.with_credentials(given))
+        self.given.iter().fold(locator, Locator::with_credentials)
     }
 
     async fn resolve(&self, source: &str) -> Result<Revision, FetchError> {
@@ -120,6 +121,13 @@ impl Setup {
         let text = fs::read_to_string(&log).unwrap_or_default();
         let _absent_when_empty = fs::remove_file(log);
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// What others on this machine could see of all git commands so far: command lines and environments.
+    pub(super) fn visible(&self) -> String {
+        ["calls", "environment"]
+            .map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default())
+            .concat()
     }
 
     /// Commands of git since the last look.
@@ -240,7 +248,7 @@ async fn says_what_is_missing() {
         (
             format!("git::{url}//deploy@helmfile.yaml"),
             "PathNotFound",
-            format!("the helmfile `@helmfile.yaml` does not exist in `{url}`; there is `prod`"),
+            format!("the file `@helmfile.yaml` does not exist in `{url}`; there is `prod`"),
         ),
         (
             format!("git::{url}?ref=v1.0.1"),

@@ -13,6 +13,7 @@ mod fetch_credentials;
 mod fetch_git;
 mod offline;
 mod process;
+mod values_files;
 mod waiting;
 mod walkthrough;
 

@@ -23,7 +23,7 @@ use crate::{
 
 /// A pass that failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PassError {
+pub enum PassError {
     /// The spec is no spec.
     #[error("the spec cannot be read: {0}")]
     Spec(String),
@@ -118,7 +118,7 @@ impl From<SessionError> for PassError {
 
 impl PassError {
     /// The reason for a condition.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Spec(_) => reason::INVALID_SPEC,
             Self::Locator(error) => error.reason(),

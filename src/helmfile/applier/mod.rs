@@ -14,6 +14,7 @@
 //! - `delivery`: all of that in order, and `prune`: what has left the helmfile;
 //! - `inventory`: which releases and objects there are, `look`: how they are;
 //! - `status`: what the object says of it;
+//! - `memory`: the status where there is no object;
 //! - `farewell` and `destroy`: the other way, when the object is being deleted.
 //!
 //! Pure, and tested as tables: `decide`, `inputs`, `prune`, `command`, `outcome`, `status`.
@@ -32,6 +33,7 @@ mod inputs;
 mod inventory;
 mod link;
 mod look;
+mod memory;
 mod observer;
 mod outcome;
 mod pass;
@@ -51,5 +53,6 @@ mod workspace;
 
 pub use answer::{Answer, Stopped, Verdict};
 pub use equipment::Applier;
+pub use error::PassError;
 pub use observer::{Observer, Said};
 pub use subject::{Memory, Subject, key};

@@ -158,10 +158,19 @@ impl Applier {
     /// The key for digests.
     async fn key(&self, subject: &Subject, spec: &HelmfileSpec, link: &Link<'_>) -> Result<Key, PassError> {
         let file = self.folder(subject).join("key");
-        if !matches!(subject.memory, Memory::Object { .. }) || file.is_file() {
+        if file.is_file() {
             return Ok(Key::local(&file)?);
         }
-        Ok(Key::shared(&place(subject, spec, link, names::KEY).await?, &file).await?)
+        Ok(match &subject.memory {
+            Memory::Object { .. } => Key::shared(&place(subject, spec, link, names::KEY).await?, &file).await?,
+            Memory::ConfigMap { namespace, name } => {
+                let client = link.home().await?.client.clone();
+                let place = Place { client, namespace: namespace.clone(), name: name.clone(), owner: None };
+                Key::shared(&place, &file).await?
+            }
+            Memory::Folder(folder) => Key::local(&folder.join("key"))?,
+            Memory::Nothing => Key::local(&file)?,
+        })
     }
 
     /// The record of the releases.

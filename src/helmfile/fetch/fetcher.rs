@@ -22,7 +22,7 @@ pub struct Fetcher {
     pub guard: Guard,
     /// The ambient environment. Only PATH, proxies and certificate authorities are taken from it.
     pub env: Environment,
-    /// The folder with the private keys and `known_hosts` for ssh.
+    /// The folder with the private keys and `known_hosts` for ssh, for sources without credentials of their own.
     pub ssh: Option<PathBuf>,
     /// How long one call may take.
     pub timeout: Duration,
@@ -38,7 +38,8 @@ impl Fetcher {
         let attempt = Attempt::start(locator.place().to_string(), self.timeout, stop);
         match locator.place() {
             Place::Folder(folder) => local::resolve(folder, &self.cache, &attempt).await,
-            Place::Git(repository) => git::resolve(self, repository, &attempt).await,
+            // On the heap, since everything that git needs would make the future of the whole pass large.
+            Place::Git(repository) => Box::pin(git::resolve(self, repository, &attempt)).await,
         }
     }
 
@@ -61,7 +62,7 @@ impl Fetcher {
         }
         let content = match locator.place() {
             Place::Folder(folder) => local::fetch(folder, revision, &self.cache, &attempt).await?,
-            Place::Git(repository) => git::fetch(self, repository, revision, &attempt).await?,
+            Place::Git(repository) => Box::pin(git::fetch(self, repository, revision, &attempt)).await?,
         };
         let locator = locator.clone();
         attempt.blocking(move |attempt| part(&content, &locator, &attempt.source_name)).await
@@ -89,9 +90,7 @@ fn part(content: &Path, locator: &Locator, source_name: &str) -> Result<PathBuf,
         },
     };
     match locator.file() {
-        Some(file) if !root.join(file).exists() => {
-            Err(missing(format!("the helmfile `@{file}`"), &root, file))
-        }
+        Some(file) if !root.join(file).exists() => Err(missing(format!("the file `@{file}`"), &root, file)),
         _ => Ok(root),
     }
 }
@@ -158,7 +157,7 @@ mod tests {
                 ".//deploy/a",
                 Err("`//deploy/a` in `S` is a file, but must be a folder; write `@deploy/a` for a helmfile"),
             ),
-            (".//deploy/prod@x", Err("the helmfile `@x` does not exist in `S`; the folder is empty")),
+            (".//deploy/prod@x", Err("the file `@x` does not exist in `S`; the folder is empty")),
         ];
         for (source, expected) in table {
             let locator = Locator::parse(source, None, Path::new("/")).unwrap();

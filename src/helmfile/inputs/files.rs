@@ -15,14 +15,18 @@ pub enum ValuesFile {
     /// A path inside the source, as it is written: whether it leads out of there is not asked here.
     Inside(String),
     /// A file of a source of its own.
-    Elsewhere {
-        /// Its place in the spec, as `valuesFiles[1]`.
-        field: String,
-        /// The source; its `@file` is the file.
-        locator: Locator,
-        /// What that source is now: for the digest of what is delivered.
-        revision: Revision,
-    },
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// A file of a source of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its place in the spec, as `valuesFiles[1]`.
+    pub field: String,
+    /// The source; its `@file` is the file.
+    pub locator: Locator,
+    /// What that source is now: for the digest of what is delivered.
+    pub revision: Revision,
 }
 
 impl ValuesFile {
@@ -125,7 +129,7 @@ pub async fn resolve_files(
             return Err(FileError::NoFile { field, locator });
         }
         let revision = fetcher.resolve(&locator, stop).await.map_err(failed)?;
-        files.push(ValuesFile::Elsewhere { field, locator, revision });
+        files.push(ValuesFile::Elsewhere(Box::new(Elsewhere { field, locator, revision })));
     }
     Ok(files)
 }
@@ -140,7 +144,8 @@ pub async fn fetch_file(
     file: &ValuesFile,
     stop: &CancellationToken,
 ) -> Result<Option<PathBuf>, FileError> {
-    let ValuesFile::Elsewhere { field, locator, revision } = file else { return Ok(None) };
+    let ValuesFile::Elsewhere(elsewhere) = file else { return Ok(None) };
+    let Elsewhere { field, locator, revision } = elsewhere.as_ref();
     let failed = |source| FileError::Fetch { field: field.clone(), source };
     let root = fetcher.fetch(locator, revision, stop).await.map_err(failed)?;
     match root.join(locator.file().unwrap_or_default()) {

@@ -111,3 +111,17 @@ async fn decrypt(
     }
     Ok(decrypted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_future_can_be_handed_to_another_thread() {
+        fn is_send(_: &impl Send) {}
+        fn check(spec: &HelmfileSpec, client: &Client, sops: &Sops) {
+            is_send(&gather(spec, "shop", client, sops));
+        }
+        let _: fn(&HelmfileSpec, &Client, &Sops) = check;
+    }
+}

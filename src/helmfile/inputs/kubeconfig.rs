@@ -47,14 +47,10 @@ pub(super) fn read(
 ) -> Result<Kubeconfig, InputError> {
     let place = Place::secret("kubeConfig.secretRef", &reference.name);
     let secret = objects.get(&place)?;
-    let (key, text) = match &reference.key {
-        Some(key) => (key.as_str(), place.needed(secret, key)?),
-        None => {
-            let found = ["value", "value.yaml"].into_iter().find(|key| secret.data.contains_key(*key));
-            let key = found.ok_or_else(|| place.lacks("key `value` or `value.yaml`", secret))?;
-            (key, place.needed(secret, key)?)
-        }
-    };
+    let usual = || ["value", "value.yaml"].into_iter().find(|key| secret.data.contains_key(*key));
+    let key = reference.key.as_deref().or_else(usual);
+    let key = key.ok_or_else(|| place.lacks("key `value` or `value.yaml`", secret))?;
+    let text = place.needed(secret, key)?;
     let wrong = |problem: String| place.invalid(format!("key `{key}` {problem}"));
     let file = yaml::documents(text).ok().and_then(|mut documents| documents.pop());
     let file = file.filter(Value::is_object).ok_or_else(|| wrong("is no kubeconfig".to_owned()))?;

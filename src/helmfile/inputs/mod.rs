@@ -1,4 +1,4 @@
-//! What a Helmfile takes from ConfigMaps and Secrets of its namespace, and from files of values elsewhere.
+//! What a Helmfile takes from `ConfigMaps` and Secrets of its namespace, and from files of values elsewhere.
 //!
 //! [`gather`] reads each object once per pass, and makes [`Inputs`] of them. Whatever goes wrong is said with the place in
 //! the spec that names the object, and never with its content. [`watches`] names the objects whose changes are to start a
@@ -22,7 +22,7 @@ mod values;
 
 pub use decrypt::{Keys, Sops};
 pub use error::{DecryptError, InputError};
-pub use files::{FileError, Named, ValuesFile, fetch_file, resolve_files, split};
+pub use files::{Elsewhere, FileError, Named, ValuesFile, fetch_file, resolve_files, split};
 pub use gather::gather;
 pub use model::{Inputs, Repository};
 pub use references::watches;

@@ -297,7 +297,7 @@ fn credentials_have_the_keys_of_flux() {
     }
 }
 
-fn docker(auths: Value) -> Value {
+fn docker(auths: &Value) -> Value {
     let file = json!({"auths": auths, "credsStore": "evil", "credHelpers": {"ghcr.io": "evil"}});
     json!({"type": "kubernetes.io/dockerconfigjson", ".dockerconfigjson": file.to_string()})
 }
@@ -305,7 +305,7 @@ fn docker(auths: Value) -> Value {
 #[test]
 fn each_registry_gets_its_own_credentials_only() {
     let auth = |pair: &str| BASE64_STANDARD.encode(pair);
-    let many = docker(json!({
+    let many = docker(&json!({
         "https://ghcr.io/v2/": {"auth": auth("bob:ghcr:pw")},
         "quay.io": {"username": "ann", "password": "quay"},
         "https://index.docker.io/v1/": {"auth": auth("joe:hub")},
@@ -362,7 +362,7 @@ fn keys_of_age_are_joined() {
     assert_eq!(inputs.secrets, ["AGE-SECRET-KEY-1A", "AGE-SECRET-KEY-1B"]);
 }
 
-fn kubeconfig(cluster: Value, user: Value) -> Value {
+fn kubeconfig(cluster: &Value, user: &Value) -> Value {
     let file = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "b", "preferences": {},
         "clusters": [{"name": "a", "cluster": {"server": "http://a"}}, {"name": "b", "cluster": cluster}],
@@ -381,7 +381,7 @@ fn target(secret: Value) -> Result<Inputs, (&'static str, String)> {
 fn a_kubeconfig_is_left_with_one_context_and_nothing_that_reaches_out() {
     let cluster = json!({"server": "https://b:6443", "certificate-authority-data": "QQ==", "proxy-url": "http://p",
                          "insecure-skip-tls-verify": false, "extensions": [{"name": "x", "extension": {}}]});
-    let inputs = target(kubeconfig(cluster, json!({"token": "hunter2hunter2", "as": "joe"}))).unwrap();
+    let inputs = target(kubeconfig(&cluster, &json!({"token": "hunter2hunter2", "as": "joe"}))).unwrap();
     let file: Kubeconfig = inputs.kubeconfig.clone().unwrap();
     assert_eq!(
         serde_json::to_value(&file).unwrap(),
@@ -457,7 +457,7 @@ fn a_kubeconfig_that_reaches_out_is_refused_by_the_field() {
     ];
     for (cluster, user, message) in table {
         let message = format!("kubeConfig.secretRef names Secret `x`, whose key `value` {message}");
-        assert_eq!(target(kubeconfig(cluster, user)).unwrap_err(), ("InputInvalid", message));
+        assert_eq!(target(kubeconfig(&cluster, &user)).unwrap_err(), ("InputInvalid", message));
     }
     for (text, message) in [
         ("", "is no kubeconfig"),
@@ -483,7 +483,7 @@ fn rotated_credentials_change_no_digest_and_everything_else_does() {
         "decryption": {"provider": "sops", "secretRef": {"name": "age"}}, "kubeConfig": {"secretRef": {"name": "kube"}},
     });
     let login = |password: &str| json!({"username": "u", "password": password});
-    let kube = |server: &str, token: &str| kubeconfig(json!({"server": server}), json!({"token": token}));
+    let kube = |server: &str, token: &str| kubeconfig(&json!({"server": server}), &json!({"token": token}));
     let digest = |name: &str, data: Value| {
         let mut all = [
             ("s", "v", json!({"values.yaml": "a: 1"})),

@@ -1,5 +1,7 @@
 //! One value at a path, in the syntax of Helm's `--set`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// The highest index in a path. Helm allows 65536, but here a short text must not be able to fill the memory.
@@ -96,7 +98,10 @@ fn show(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {
         match step {
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Index(index) => {
+                // Writing to a String cannot fail.
+                let _infallible = write!(text, "[{index}]");
+            }
             Step::Name(name) => {
                 if !text.is_empty() {
                     text.push('.');

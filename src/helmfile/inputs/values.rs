@@ -1,4 +1,4 @@
-//! Values and variables, from the texts of ConfigMaps and Secrets. Pure.
+//! Values and variables, from the texts of `ConfigMaps` and Secrets. Pure.
 
 use std::collections::BTreeMap;
 

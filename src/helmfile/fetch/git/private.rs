@@ -143,6 +143,8 @@ mod tests {
         let locator = Locator::parse("git::https://host/r", None, Path::new("/")).unwrap();
         let Place::Git(repository) = locator.place() else { panic!() };
         assert!(Private::lay(cache.path(), &repository.remote, "").unwrap().is_none());
+        let remote = remote("git::https://host/r", &SourceCredentials::default());
+        assert!(Private::lay(cache.path(), &remote, "").unwrap().is_none());
         assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     }
 

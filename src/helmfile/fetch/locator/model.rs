@@ -33,11 +33,13 @@ impl Locator {
     }
 
     /// The same source, read as somebody else. What `credentials` hold goes to the host of this source and to no other,
-    /// takes the place of a user and password in its text, and means nothing to a folder.
+    /// takes the place of a user and password in its text and of the fetcher's own ssh keys, and means nothing to a
+    /// folder. Empty credentials change nothing.
     #[must_use]
     pub fn with_credentials(mut self, credentials: &SourceCredentials) -> Self {
         if let Place::Git(repository) = &mut self.place {
-            repository.remote.given = Some(Arc::new(credentials.clone()));
+            let is_empty = *credentials == SourceCredentials::default();
+            repository.remote.given = (!is_empty).then(|| Arc::new(credentials.clone()));
         }
         self
     }

@@ -311,3 +311,22 @@ proptest! {
         prop_assert!(!text.contains(&password), "{}", text);
     }
 }
+
+#[test]
+fn sources_of_one_server_are_beside_each_other() {
+    let locator = |source: &str| Locator::parse(source, None, Path::new("/")).unwrap();
+    let own = locator("git::https://host/group/r@helmfile.yaml?ref=main");
+    for other in ["git::https://host/other", "git::https://HOST:443/r@v.yaml", "git::https://bob:pw@host/r"] {
+        assert!(own.is_beside(&locator(other)), "{other}");
+    }
+    for other in [
+        "git::https://host:8443/r",
+        "git::http://host/r",
+        "git::ssh://host/r",
+        "git::https://host.evil/r",
+        "./x",
+    ] {
+        assert!(!own.is_beside(&locator(other)), "{other}");
+    }
+    assert!(locator("git::git@host:r").is_beside(&locator("git::ssh://git@host/x")));
+}
