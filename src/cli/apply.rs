@@ -114,7 +114,9 @@ pub(super) fn main(args: &ApplyArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     if args.prune && args.state.is_none() && args.state_configmap.is_none() {
-        report::note("--prune needs --state or --state-configmap: only what was delivered before can be told from what was not");
+        report::note(
+            "--prune needs --state or --state-configmap: only what was delivered before can be told from what was not",
+        );
         return Ok(Exit::Usage);
     }
     let work = Work::of(args)?;
@@ -188,9 +190,9 @@ impl Work {
             timeout: FETCH_TIMEOUT,
         };
         let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-        let helm_processes = args.helm_processes.unwrap_or_else(|| {
-            2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
+        let helm_processes = args
+            .helm_processes
+            .unwrap_or_else(|| 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let identity = identity(&env, &cache);
         let applier =
             Applier { target, fetcher, guard, cache, identity, helm_processes, env, clock: Clock::System };
@@ -250,7 +252,9 @@ impl Work {
     fn say(&self, answer: &Answer) -> anyhow::Result<()> {
         let text = match self.output {
             Output::Text => message(answer),
-            Output::Json => json!({"verdict": format!("{:?}", answer.verdict), "status": answer.status}).to_string(),
+            Output::Json => {
+                json!({"verdict": format!("{:?}", answer.verdict), "status": answer.status}).to_string()
+            }
         };
         report::print(&format!("{text}\n")).map(drop)
     }
@@ -258,7 +262,9 @@ impl Work {
 
 /// Who we are, for a Lease: the pod or the machine, and the cache, which has a lock of its own.
 fn identity(env: &Environment, cache: &Path) -> String {
-    let text = |name: &str| env.get(OsStr::new(name)).and_then(|value| value.to_str()).filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        env.get(OsStr::new(name)).and_then(|value| value.to_str()).filter(|text| !text.is_empty())
+    };
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let place = match (text("POD_NAMESPACE"), text("POD_NAME")) {
         (Some(namespace), Some(name)) => format!("{namespace}/{name}"),

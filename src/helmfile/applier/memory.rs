@@ -2,7 +2,12 @@
 
 use std::{fs, io};
 
-use super::{equipment::Applier, error::PassError, link::Link, subject::{Memory, Subject}};
+use super::{
+    equipment::Applier,
+    error::PassError,
+    link::Link,
+    subject::{Memory, Subject},
+};
 use crate::helmfile::{
     api::HelmfileStatus,
     ledger::{LedgerError, store::Place},
@@ -24,7 +29,9 @@ impl Applier {
                     return Err(LedgerError::File { action: "read", path: folder.join(FILE), source }.into());
                 }
             },
-            Memory::ConfigMap { namespace, name } => self.status_place(namespace, name).await?.read_text(FILE).await?,
+            Memory::ConfigMap { namespace, name } => {
+                self.status_place(namespace, name).await?.read_text(FILE).await?
+            }
             Memory::Object { .. } | Memory::Nothing => None,
         };
         // One that can't be understood is an older program's: everything is looked at again then.

@@ -162,7 +162,9 @@ impl Applier {
             return Ok(Key::local(&file)?);
         }
         Ok(match &subject.memory {
-            Memory::Object { .. } => Key::shared(&place(subject, spec, link, names::KEY).await?, &file).await?,
+            Memory::Object { .. } => {
+                Key::shared(&place(subject, spec, link, names::KEY).await?, &file).await?
+            }
             Memory::ConfigMap { namespace, name } => {
                 let client = link.home().await?.client.clone();
                 let place = Place { client, namespace: namespace.clone(), name: name.clone(), owner: None };
