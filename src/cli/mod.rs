@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod explain;
 mod files;
+mod finalize;
 mod generate;
 mod helm;
 mod register;
@@ -43,6 +44,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Make the cluster equal to one helmfile: as a hook with the state on stdin, or from --source without any object
     Apply(apply::ApplyArgs),
+    /// Decide what a Helmfile that is being deleted waits for: a hook, with the state on stdin
+    Finalize(finalize::FinalizeArgs),
     /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
@@ -83,6 +86,7 @@ pub fn main() -> Exit {
     let result = match cli.command {
         Command::Run(args) => run::main(*args),
         Command::Apply(args) => apply::main(&args),
+        Command::Finalize(args) => finalize::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),

@@ -11,6 +11,7 @@ mod check;
 mod choices;
 mod control_plane;
 mod crd_life;
+mod deletion;
 mod delivery;
 mod diff_plugin;
 mod engine;

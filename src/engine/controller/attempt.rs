@@ -14,8 +14,9 @@ use super::{
     context::{Controller, ObjectState},
     error::RunError,
     execute::Executor,
-    finalize::add_finalizer,
+    finalize::set_finalizer,
     line::Turn,
+    listen::holds,
     observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError},
     tell::{Told, notice},
@@ -29,6 +30,7 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
+        query::Facts,
         record::{self, Answered, Given, Outcome, Run, view::Slowed},
     },
     object,
@@ -120,13 +122,18 @@ impl<'a> Attempt<'a> {
         Ok(plan)
     }
 
-    /// Puts our finalizer on the object before anything is done that it would have to undo.
+    /// Puts our finalizer on the object before anything is done that it would have to undo; takes it off an object that is to
+    /// have none.
     async fn hold(&mut self, seen: &mut Observation) -> Result<(), RunError> {
         let entry = &self.controller.entry;
-        if let (Phase::Reconcile(_), Some(_)) = (&self.phase, &entry.finalizer) {
-            let added =
-                add_finalizer(self.controller, &seen.kind, &seen.object, &entry.finalizer_name()).await?;
-            if let Some((written, trace)) = added {
+        if let (Phase::Reconcile(_), Some(finalizer), true) =
+            (&self.phase, &entry.finalizer, self.controller.holds())
+        {
+            let facts = Facts { object: &seen.object, old: None, trigger: None };
+            let wanted = holds(finalizer.when.as_ref(), entry, &self.controller.warned, &facts);
+            let name = entry.finalizer_name();
+            let set = set_finalizer(self.controller, &seen.kind, &seen.object, (&name, wanted)).await?;
+            if let Some((written, trace)) = set {
                 self.traces.push(trace);
                 let mut object = written.object;
                 if entry.metadata_only {
@@ -141,7 +148,7 @@ impl<'a> Attempt<'a> {
     fn handler(&self) -> Option<&'a Handler> {
         let entry = &self.controller.entry;
         match &self.phase {
-            Phase::Finalize(_) => entry.finalizer.as_ref(),
+            Phase::Finalize(_) => entry.finalizer.as_ref().map(|finalizer| &finalizer.handler),
             Phase::Reconcile(_) | Phase::Gone(_) => {
                 entry.reconciler.as_ref().map(|reconciler| &reconciler.handler)
             }
@@ -170,6 +177,11 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// Whether the object is free of us once the handler has nothing left to do.
+    fn lets_go(&self) -> bool {
+        matches!(self.phase, Phase::Finalize(_)) && self.controller.holds()
+    }
+
     fn plan(&self, seen: &Observation, memory: &Memory, reply: Reply) -> Result<Plan, PlanError> {
         let entry = &self.controller.entry;
         let reply = if entry.observes() { reply.without_writes() } else { reply };
@@ -181,7 +193,7 @@ impl<'a> Attempt<'a> {
             shown: &seen.shown,
             stranger: &|name| self.controller.known(name).map(|known| (*known).clone()),
             whole: !entry.metadata_only,
-            finalizer: matches!(self.phase, Phase::Finalize(_)).then_some(finalizer.as_str()),
+            finalizer: self.lets_go().then_some(finalizer.as_str()),
             memory,
             namespaces: &self.controller.shared.scope().namespaces,
             now: self.controller.shared.clock.now().as_second(),

@@ -52,6 +52,9 @@ pub struct Shared {
     pub namespaces: Vec<String>,
     /// Work on this object alone.
     pub only: Option<Key>,
+    /// Whether finalizers are another program's affair: none is put on or taken off, and their handlers run for every
+    /// object that is being deleted.
+    pub leave_finalizers: bool,
     /// How many objects may be handled at once, in all entries together.
     pub places: Arc<Semaphore>,
     /// What happened and why.
@@ -142,6 +145,18 @@ impl Controller {
     pub(super) fn is_taken(&self, key: &Key) -> bool {
         let predecessors = self.predecessors.lock().unwrap_or_else(PoisonError::into_inner);
         predecessors.iter().any(|other| matches!(other.queue.standing(key), Standing::Running { .. }))
+    }
+
+    /// Whether our finalizer is put on objects and taken off.
+    pub(super) fn holds(&self) -> bool {
+        self.entry.finalizer.is_some() && !self.shared.leave_finalizers
+    }
+
+    /// Whether there is something to do before this object, which is being deleted, is gone.
+    pub(super) fn finalizes(&self, object: &Value) -> bool {
+        let ours = self.entry.finalizer_name();
+        let is_held = self.shared.leave_finalizers || object::finalizers(object).any(|name| name == ours);
+        self.entry.finalizer.is_some() && is_held
     }
 
     pub(super) fn has_atomic_conditions(&self) -> bool {

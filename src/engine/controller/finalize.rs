@@ -42,17 +42,19 @@ pub(super) async fn remove_finalizer(
     .await
 }
 
-/// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
-pub(super) async fn add_finalizer(
+/// Puts a finalizer on an object that is `wanted` to have it, and takes it off one that is not. Returns the object as it is
+/// then; nothing when it is so already.
+pub(super) async fn set_finalizer(
     controller: &Controller,
     served: &Served,
     object: &Value,
-    finalizer: &str,
+    (finalizer, wanted): (&str, bool),
 ) -> Result<Option<(Written, Trace)>, ExecuteError> {
-    if object::finalizers(object).any(|known| known == finalizer) {
+    if object::finalizers(object).any(|known| known == finalizer) == wanted {
         return Ok(None);
     }
-    let all: Vec<&str> = object::finalizers(object).chain([finalizer]).collect();
+    let others = object::finalizers(object).filter(|other| *other != finalizer);
+    let all: Vec<&str> = others.chain(wanted.then_some(finalizer)).collect();
     let patch = json!({"metadata": {
         "resourceVersion": object["metadata"]["resourceVersion"], "uid": object["metadata"]["uid"], "finalizers": all,
     }});
