@@ -29,13 +29,11 @@ pub(super) fn main(args: &FinalizeArgs) -> anyhow::Result<Exit> {
     if !object::is_terminating(&state.object) {
         bail!("the object is not being deleted; this is a `finalizer`");
     }
-    match Farewell::decide(&state).reply(&state) {
-        Some(reply) => report::print(&format!("{reply}\n")),
-        None => {
-            let template = Template::compile(&args.template, &read(&args.template)?)?;
-            report::print(&format!("{}\n---\nrequeueAfter: {LOOK}\n", template.render(&state)?))
-        }
+    if let Some(reply) = Farewell::decide(&state).reply(&state) {
+        return report::print(&format!("{reply}\n"));
     }
+    let template = Template::compile(&args.template, &read(&args.template)?)?;
+    report::print(&format!("{}\n---\nrequeueAfter: {LOOK}\n", template.render(&state)?))
 }
 
 fn read(file: &str) -> anyhow::Result<String> {

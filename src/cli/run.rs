@@ -63,8 +63,8 @@ pub(super) struct RunArgs {
     /// Take the finalizers of the config's entries off all objects, and end: for the time before the program is removed
     #[arg(long)]
     remove_finalizers: bool,
-    /// Put no finalizers on objects and take none off, since another program does: their handlers run for every object that
-    /// is being deleted
+    /// Put no finalizers on objects and take none off, since another program does: their handlers run for the objects that
+    /// are being deleted, whoever holds them
     #[arg(long, conflicts_with = "remove_finalizers")]
     leave_finalizers: bool,
     /// How long handlers may go on after the first signal, before they are ended

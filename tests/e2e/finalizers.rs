@@ -116,7 +116,8 @@ async fn finalizers_that_are_left_to_another_program_are_acted_upon_but_neither_
     hooks(&scene);
     scene.write("go", "", 0o644);
     scene.register_hello().await;
-    let entry = format!("{ENTRY}  labelSelector: left!=yes\n");
+    let when = "finalizer: {when: '!has(object.spec) || !has(object.spec.text)', ";
+    let entry = format!("{}  labelSelector: left!=yes\n", ENTRY.replace("finalizer: {", when));
     let _operator = scene.start_with(&entry, &["--leave-finalizers"]);
     let given = json!([FINALIZER, "example.com/other"]);
     scene
@@ -129,6 +130,11 @@ async fn finalizers_that_are_left_to_another_program_are_acted_upon_but_neither_
     let none = scene.until(&hello(), "none", "handled", |object| object["status"]["seen"] == true).await;
     assert!(finalizers(&none).is_null(), "{none}");
 
+    let skipped = json!({"name": "skipped", "finalizers": given});
+    scene
+        .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": skipped, "spec": {"text": "a"}}))
+        .await;
+    scene.delete(&hello(), "skipped").await;
     scene.delete(&hello(), "theirs").await;
     scene.event("theirs", "Gone").await;
     assert!(scene.read("byes").starts_with("Deleting\n"), "{}", scene.read("byes"));
@@ -136,8 +142,11 @@ async fn finalizers_that_are_left_to_another_program_are_acted_upon_but_neither_
     assert_eq!(finalizers(&theirs), &given, "its handler is done, and whoever holds it decides");
     scene.patch(&hello(), "theirs", json!({"metadata": {"finalizers": [FINALIZER]}})).await;
     scene.until_file("byes", 2).await;
-    scene.patch(&hello(), "theirs", json!({"metadata": {"finalizers": null}})).await;
-    scene.until(&hello(), "theirs", "gone", Value::is_null).await;
+    for name in ["theirs", "skipped"] {
+        scene.patch(&hello(), name, json!({"metadata": {"finalizers": null}})).await;
+        scene.until(&hello(), name, "gone", Value::is_null).await;
+    }
+    assert!(scene.events("skipped").await.is_empty(), "nothing was to be done for it");
 }
 
 #[tokio::test]

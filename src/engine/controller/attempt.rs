@@ -14,9 +14,8 @@ use super::{
     context::{Controller, ObjectState},
     error::RunError,
     execute::Executor,
-    finalize::set_finalizer,
+    finalize::{is_wanted, set_finalizer},
     line::Turn,
-    listen::holds,
     observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError},
     tell::{Told, notice},
@@ -30,7 +29,6 @@ use crate::{
     engine::{
         config::Handler,
         handler::{self, HandlerError},
-        query::Facts,
         record::{self, Answered, Given, Outcome, Run, view::Slowed},
     },
     object,
@@ -126,11 +124,8 @@ impl<'a> Attempt<'a> {
     /// have none.
     async fn hold(&mut self, seen: &mut Observation) -> Result<(), RunError> {
         let entry = &self.controller.entry;
-        if let (Phase::Reconcile(_), Some(finalizer), true) =
-            (&self.phase, &entry.finalizer, self.controller.holds())
-        {
-            let facts = Facts { object: &seen.object, old: None, trigger: None };
-            let wanted = holds(finalizer.when.as_ref(), entry, &self.controller.warned, &facts);
+        if let (Phase::Reconcile(_), true) = (&self.phase, self.controller.holds()) {
+            let wanted = is_wanted(self.controller, &seen.object);
             let name = entry.finalizer_name();
             let set = set_finalizer(self.controller, &seen.kind, &seen.object, (&name, wanted)).await?;
             if let Some((written, trace)) = set {

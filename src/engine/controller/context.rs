@@ -52,8 +52,8 @@ pub struct Shared {
     pub namespaces: Vec<String>,
     /// Work on this object alone.
     pub only: Option<Key>,
-    /// Whether finalizers are another program's affair: none is put on or taken off, and their handlers run for every
-    /// object that is being deleted.
+    /// Whether finalizers are another program's affair: none is put on or taken off, and their handlers run for the
+    /// objects that are being deleted, whoever holds them.
     pub leave_finalizers: bool,
     /// How many objects may be handled at once, in all entries together.
     pub places: Arc<Semaphore>,
@@ -150,13 +150,6 @@ impl Controller {
     /// Whether our finalizer is put on objects and taken off.
     pub(super) fn holds(&self) -> bool {
         self.entry.finalizer.is_some() && !self.shared.leave_finalizers
-    }
-
-    /// Whether there is something to do before this object, which is being deleted, is gone.
-    pub(super) fn finalizes(&self, object: &Value) -> bool {
-        let ours = self.entry.finalizer_name();
-        let is_held = self.shared.leave_finalizers || object::finalizers(object).any(|name| name == ours);
-        self.entry.finalizer.is_some() && is_held
     }
 
     pub(super) fn has_atomic_conditions(&self) -> bool {

@@ -11,7 +11,7 @@ use super::{
     attempt::{Attempt, Phase},
     context::{Controller, ObjectState, Place},
     error::RunError,
-    finalize::remove_finalizer,
+    finalize::{self, remove_finalizer},
     line::{TOLD, Turn},
     listen::holds,
     trace::{Trace, catch_up},
@@ -45,7 +45,7 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
         return gone(controller, &turn).await;
     }
     if object::is_terminating(&parent.object) {
-        if !controller.finalizes(&parent.object) {
+        if !finalize::is_due(controller, &parent.object) {
             return controller.queue.done(&turn.key, Vec::new(), None, None);
         }
         lead_with(&mut turn, TriggerType::Deleting);
