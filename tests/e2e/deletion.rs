@@ -202,9 +202,9 @@ async fn the_annotation_gives_up_and_one_event_says_what_was_left() {
     let note = event["note"].as_str().unwrap();
     assert!(note.contains(GIVE_UP) && note.ends_with("left: shop/web, shop/db"), "{note}");
     assert_eq!(event["type"], "Warning");
-    let given_up: Vec<_> = stage.scene.events("h").await;
-    assert_eq!(given_up.len(), 1, "{given_up:#?}");
-    assert!(given_up[0]["series"].is_null(), "{given_up:#?}");
+    let events = stage.scene.events("h").await;
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert!(events[0]["series"].is_null(), "{events:#?}");
 }
 
 #[tokio::test]
