@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod explain;
 mod files;
+mod finalize;
 mod front;
 mod generate;
 mod get;
@@ -64,6 +65,8 @@ enum Command {
     Resume(suspend::ResumeArgs),
     /// Show what helmfile printed in the last passes of a Helmfile
     Logs(logs::LogsArgs),
+    /// Decide what a Helmfile that is being deleted waits for: a hook, with the state on stdin
+    Finalize(finalize::FinalizeArgs),
     /// Compile a config and say all that is wrong with it; needs no cluster, but can ask one
     Check(check::CheckArgs),
     /// Run a handler for an object and print what would be written; needs no cluster
@@ -112,6 +115,7 @@ pub fn main() -> Exit {
         Command::Suspend(args) => suspend::suspend(&args),
         Command::Resume(args) => suspend::resume(&args),
         Command::Logs(args) => logs::main(&args),
+        Command::Finalize(args) => finalize::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Render(args) => render::main(&args),

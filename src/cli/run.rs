@@ -63,6 +63,10 @@ pub(super) struct RunArgs {
     /// Take the finalizers of the config's entries off all objects, and end: for the time before the program is removed
     #[arg(long)]
     remove_finalizers: bool,
+    /// Put no finalizers on objects and take none off, since another program does: their handlers run for the objects that
+    /// are being deleted, whoever holds them
+    #[arg(long, conflicts_with = "remove_finalizers")]
+    leave_finalizers: bool,
     /// How long handlers may go on after the first signal, before they are ended
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     drain_timeout: GoDuration,
@@ -231,6 +235,7 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Arc<Shared>, CancellationTok
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         only: args.only.clone(),
+        leave_finalizers: args.leave_finalizers,
         places: Arc::new(Semaphore::new(args.max_concurrency.into())),
         journal: Journal::default(),
         metrics: Metrics::new(Clock::System.now(), env!("CARGO_PKG_VERSION")),

@@ -158,7 +158,7 @@ impl Bench<'_> {
 /// An error as it reads on every machine: with paths from the config's folder.
 fn anywhere(entry: &Entry, error: &str) -> String {
     let handlers = entry.reconciler.as_ref().map(|reconciler| &reconciler.handler);
-    let handlers = handlers.into_iter().chain(&entry.finalizer);
+    let handlers = handlers.into_iter().chain(entry.finalizer.as_ref().map(|finalizer| &finalizer.handler));
     handlers.fold(error.to_owned(), |text, handler| match handler {
         Handler::Exec(exec) => text.replace(&format!("{}/", exec.base.display()), ""),
         Handler::Http(_) | Handler::Template(_) => text,

@@ -10,7 +10,9 @@ use kube::{
     Client,
     runtime::events::{Event as KubeEvent, EventType as KubeEventType, Recorder, Reporter},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::object::{self, Key, ObjectRef};
 
 /// What an Event says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,14 +47,29 @@ impl Publisher {
         Self { client, reporter, sent: Mutex::default() }
     }
 
-    /// Publishes an Event about an object. Best effort: trouble is logged, never returned, since no delivery should fail
-    /// for want of an Event.
+    /// Publishes an Event about an object. Where its namespace takes nothing new any more, what is said of an object that is
+    /// being deleted with it is said of the namespace. Best effort: trouble is logged, never returned, since no delivery
+    /// should fail for want of an Event.
     pub async fn publish(&self, object: &Value, notice: &Notice) {
-        let Ok(regarding) = serde_json::from_value(reference(object)) else { return };
-        let uid = crate::object::uid(object).unwrap_or_default().to_owned();
+        let uid = object::uid(object).unwrap_or_default().to_owned();
         if !self.is_news((uid, notice.clone())) {
             return;
         }
+        let mut result = self.send(&reference(object), notice).await;
+        if let (Err(error), true) = (&result, object::is_terminating(object))
+            && takes_nothing_new(error)
+        {
+            let (namespace, notice) = of_namespace(object, notice);
+            result = self.send(&namespace, &notice).await;
+        }
+        if let Err(error) = result {
+            let error = super::describe(&error);
+            tracing::debug!(reason = notice.reason, error, "failed to publish an event");
+        }
+    }
+
+    async fn send(&self, regarding: &Value, notice: &Notice) -> Result<(), kube::Error> {
+        let regarding = serde_json::from_value(regarding.clone()).map_err(kube::Error::SerdeError)?;
         let published = KubeEvent {
             type_: if notice.warning { KubeEventType::Warning } else { KubeEventType::Normal },
             reason: notice.reason.clone(),
@@ -62,13 +79,7 @@ impl Publisher {
         };
         // A recorder of its own each time: one that is kept merges Events with different texts into the first.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = super::in_time(recorder.publish(&published, &regarding)).await {
-            tracing::debug!(
-                reason = notice.reason,
-                error = super::describe(&error),
-                "failed to publish an event"
-            );
-        }
+        super::in_time(recorder.publish(&published, &regarding)).await
     }
 
     fn is_news(&self, key: (String, Notice)) -> bool {
@@ -87,9 +98,49 @@ impl Publisher {
 
 fn reference(object: &Value) -> Value {
     let at = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
-    serde_json::json!({
+    json!({
         "apiVersion": at("/apiVersion"), "kind": at("/kind"), "name": at("/metadata/name"),
         "namespace": at("/metadata/namespace"), "uid": at("/metadata/uid"),
         "resourceVersion": at("/metadata/resourceVersion"),
     })
+}
+
+/// Whether it was refused because the namespace is being terminated.
+fn takes_nothing_new(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// What is said of an object, as it is said of its namespace.
+fn of_namespace(object: &Value, notice: &Notice) -> (Value, Notice) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "name": object::namespace(object).unwrap_or_default()});
+    let name = ObjectRef::of(object).map_or_else(|| Key::of(object).to_string(), |name| name.to_string());
+    (namespace, Notice { message: format!("{name}: {}", notice.message), ..notice.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_namespace_on_its_way_out_is_spoken_of_instead() {
+        let refused = |code: u16, cause: &str| {
+            let status =
+                json!({"status": "Failure", "code": code, "details": {"causes": [{"reason": cause}]}});
+            kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))
+        };
+        assert!(takes_nothing_new(&refused(403, "NamespaceTerminating")));
+        assert!(!takes_nothing_new(&refused(403, "Quota")));
+        assert!(!takes_nothing_new(&refused(404, "NamespaceTerminating")));
+    }
+
+    #[test]
+    fn a_namespace_is_told_which_object_it_was() {
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "n", "name": "p"}});
+        let notice = Notice { warning: true, reason: "Left".into(), message: "text".into() };
+        let (regarding, notice) = of_namespace(&object, &notice);
+        assert_eq!(regarding, json!({"apiVersion": "v1", "kind": "Namespace", "name": "n"}));
+        assert_eq!((notice.warning, notice.message.as_str()), (true, "Pod n/p: text"));
+    }
 }

@@ -4,11 +4,12 @@
 //! [`applier`] walks one pass; it uses [`inputs`] (what a Helmfile takes from its namespace), [`volatile`] (what it takes from
 //! elsewhere), [`fetch`] (sources), [`helm`] (releases, the front before helm, and the plugin that compares them with
 //! [`diff`]), [`health`] (whether what was delivered works), [`ledger`] (what is ours, and who may act) and [`api`] (the
-//! `Helmfile` kind).
+//! `Helmfile` kind). [`farewell`] decides for the operator what a Helmfile that is being deleted waits for.
 
 pub mod api;
 pub mod applier;
 pub mod diff;
+pub mod farewell;
 pub mod fetch;
 pub mod gotmpl;
 pub mod health;

@@ -77,6 +77,79 @@ async fn an_object_that_leaves_the_selection_keeps_no_finalizer_whether_we_see_i
 }
 
 #[tokio::test]
+async fn only_objects_that_meet_the_finalizers_when_have_it_and_an_edit_changes_that() {
+    let scene = Scene::new(shared().await, "finalizer-when").await;
+    hooks(&scene);
+    let entry = ENTRY.replace(
+        "finalizer: {",
+        "finalizer: {when: \"has(object.spec.text) && object.spec.text == 'hold'\", ",
+    );
+    let _operator = scene.start(&entry);
+    scene.hook("hook.sh", "echo 'status: {seen: true}'");
+    scene.hello("free", json!({"text": "no"})).await;
+    scene.hello("held", json!({"text": "hold"})).await;
+    scene.until(&hello(), "held", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    let is_seen = |object: &Value| object["status"]["seen"] == true;
+    let free = scene.until(&hello(), "free", "handled", is_seen).await;
+    assert!(finalizers(&free).is_null(), "{free}");
+
+    scene.patch(&hello(), "free", json!({"spec": {"text": "hold"}})).await;
+    scene.until(&hello(), "free", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    scene
+        .patch(&hello(), "held", json!({"metadata": {"finalizers": [FINALIZER, "example.com/other"]}}))
+        .await;
+    scene.patch(&hello(), "held", json!({"spec": {"text": "no"}})).await;
+    let is_let_go = |object: &Value| finalizers(object) == &json!(["example.com/other"]);
+    scene.until(&hello(), "held", "let go, the others' kept", is_let_go).await;
+    scene.patch(&hello(), "held", json!({"metadata": {"finalizers": null}})).await;
+
+    scene.patch(&hello(), "free", json!({"spec": {"text": "no"}})).await;
+    scene.until(&hello(), "free", "let go", |object| finalizers(object).is_null()).await;
+    scene.delete(&hello(), "free").await;
+    scene.until(&hello(), "free", "gone at once", Value::is_null).await;
+    assert_eq!(scene.lines("byes"), 0, "nothing was finalized");
+}
+
+#[tokio::test]
+async fn finalizers_that_are_left_to_another_program_are_acted_upon_but_neither_set_nor_removed() {
+    let scene = Scene::new(shared().await, "leave").await;
+    hooks(&scene);
+    scene.write("go", "", 0o644);
+    scene.register_hello().await;
+    let when = "finalizer: {when: '!has(object.spec) || !has(object.spec.text)', ";
+    let entry = format!("{}  labelSelector: left!=yes\n", ENTRY.replace("finalizer: {", when));
+    let _operator = scene.start_with(&entry, &["--leave-finalizers"]);
+    let given = json!([FINALIZER, "example.com/other"]);
+    scene
+        .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Hello",
+                      "metadata": {"name": "theirs", "finalizers": given}}))
+        .await;
+    scene.until_file("given.json", 1).await;
+    scene.hook("hook.sh", "echo 'status: {seen: true}'");
+    scene.hello("none", json!({})).await;
+    let none = scene.until(&hello(), "none", "handled", |object| object["status"]["seen"] == true).await;
+    assert!(finalizers(&none).is_null(), "{none}");
+
+    let skipped = json!({"name": "skipped", "finalizers": given});
+    scene
+        .apply(json!({"apiVersion": "test.example.com/v1", "kind": "Hello", "metadata": skipped, "spec": {"text": "a"}}))
+        .await;
+    scene.delete(&hello(), "skipped").await;
+    scene.delete(&hello(), "theirs").await;
+    scene.event("theirs", "Gone").await;
+    assert!(scene.read("byes").starts_with("Deleting\n"), "{}", scene.read("byes"));
+    let theirs = scene.get(&hello(), "theirs").await;
+    assert_eq!(finalizers(&theirs), &given, "its handler is done, and whoever holds it decides");
+    scene.patch(&hello(), "theirs", json!({"metadata": {"finalizers": [FINALIZER]}})).await;
+    scene.until_file("byes", 2).await;
+    for name in ["theirs", "skipped"] {
+        scene.patch(&hello(), name, json!({"metadata": {"finalizers": null}})).await;
+        scene.until(&hello(), name, "gone", Value::is_null).await;
+    }
+    assert!(scene.events("skipped").await.is_empty(), "nothing was to be done for it");
+}
+
+#[tokio::test]
 async fn an_entry_that_goes_away_takes_its_finalizers_with_it() {
     let scene = Scene::new(shared().await, "entry-gone").await;
     hooks(&scene);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     control_plane::{ControlPlane, shared},
-    helmfiles::{Deliveries, ONE_RELEASE},
+    helmfiles::{Deliveries, ONE_RELEASE, helmfile},
     operator::Operator,
     scene::config_map,
 };
@@ -53,13 +53,18 @@ async fn both_modes_work_with_exactly_the_roles_that_are_installed() {
     let only = format!("{namespace}/h");
     let cache = stage.cache();
     let env = [("KUBECONFIG", kubeconfig.as_str()), ("HELMFILE_OPERATOR_CACHE_DIR", cache.to_str().unwrap())];
-    let applier = Operator::start(plane, &["run", "-f", "builtin:applier", "--only", &only], &env);
+    // As the Deployment says: without the flag it would want the right to patch Helmfiles.
+    let args = ["run", "-f", "builtin:applier", "--leave-finalizers", "--only", &only];
+    let applier = Operator::start(plane, &args, &env);
     // Somebody with rights in one namespace only may not write the namespace itself, which helmfile makes helm do.
     stage.ready("h", "False", "set `helmDefaults: {createNamespace: false}` in the helmfile").await;
     let defaults = format!("helmDefaults: {{createNamespace: false}}\n{}", ONE_RELEASE[0].1);
     stage.repository.commit(&[("helmfile.yaml", &defaults)]);
     stage.ready("h", "True", "1 release").await;
     assert!(stage.scene.get(&config_map(), "one").await.is_object());
+    stage.scene.delete(&helmfile(), "h").await;
+    stage.scene.until(&helmfile(), "h", "gone", Value::is_null).await;
+    stage.scene.until(&deployments, "h-applier", "gone as well", Value::is_null).await;
 
     for (who, mut process) in [("operator", operator), ("applier", applier)] {
         assert!(process.stop().await.success());

@@ -12,6 +12,7 @@ mod choices;
 mod commands;
 mod control_plane;
 mod crd_life;
+mod deletion;
 mod delivery;
 mod diff_plugin;
 mod engine;

@@ -191,3 +191,24 @@ fn a_delivery_is_not_rendered_since_that_would_deliver() {
     let default = run(folder.path(), &["render", "h.yaml"]);
     assert!(stdout(&default).contains("- --only=team/h"), "{}{}", stdout(&default), stderr(&default));
 }
+
+#[test]
+fn what_a_helmfile_that_is_being_deleted_waits_for_can_be_rendered() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |spec: &str, namespace: &str| {
+        let object = format!(
+            "{{apiVersion: apps.mumoshu.github.io/v1alpha1, kind: Helmfile, spec: {spec}, metadata: {{name: h, namespace: team, \
+             deletionTimestamp: '2026-01-01T00:00:00Z'}}}}\n---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: team{namespace}}}}}\n"
+        );
+        fs::write(folder.path().join("h.yaml"), object).unwrap();
+        let rendered = run(folder.path(), &["render", "-f", "builtin:default", "h.yaml"]);
+        assert!(rendered.status.success(), "{}", stderr(&rendered));
+        stdout(&rendered)
+    };
+    let kept = plan("{deletionPolicy: Destroy}", "");
+    assert!(kept.contains("step: create") && kept.contains("requeueAfter: 30s"), "{kept}");
+    let going = plan("{deletionPolicy: Destroy}", ", deletionTimestamp: '2026-01-01T00:00:00Z'");
+    assert!(going.contains("step: removeFinalizer") && going.contains("DestroyGivenUp"), "{going}");
+    let orphan = plan("{}", "");
+    assert!(orphan.contains("step: removeFinalizer") && !orphan.contains("events"), "{orphan}");
+}

@@ -129,6 +129,19 @@ fn a_diagnostic_shows_the_line() {
 }
 
 #[test]
+fn a_finalizers_when_is_checked_like_any_condition() {
+    let entry = |when: &str| {
+        format!(
+            "resources:\n- version: v1\n  kind: A\n  finalizer:\n    exec: {{command: sh}}\n    when: {when}\n"
+        )
+    };
+    assert!(complaints(&entry("objekt.spec.a")).starts_with("6:"), "{}", complaints(&entry("objekt.spec.a")));
+    let loaded = load_text(&entry("object.spec.a == 1")).unwrap();
+    let finalizer = loaded.config.entries[0].finalizer.as_ref().unwrap();
+    assert_eq!(finalizer.when.as_ref().unwrap().to_string(), "object.spec.a == 1");
+}
+
+#[test]
 fn two_entries_that_would_undo_each_other_are_an_error() {
     let entry = |name: &str| {
         format!(

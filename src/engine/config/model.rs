@@ -51,7 +51,7 @@ pub struct Entry {
     /// Who answers when something changes.
     pub reconciler: Option<Reconciler>,
     /// Who answers before an object goes away.
-    pub finalizer: Option<Handler>,
+    pub finalizer: Option<Finalizer>,
     /// How often to run without a reason.
     pub resync_period: Option<Duration>,
     /// What every run is given.
@@ -183,6 +183,15 @@ pub struct Reconciler {
     pub requeue_after: Option<Duration>,
     /// Whether the answer is ignored and nothing is written.
     pub observe: bool,
+}
+
+/// A handler for objects that are to go.
+#[derive(Debug)]
+pub struct Finalizer {
+    /// Who answers.
+    pub handler: Handler,
+    /// Only objects for which this is true get the finalizer.
+    pub when: Option<Condition>,
 }
 
 /// Who answers.

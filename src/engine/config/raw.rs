@@ -72,7 +72,7 @@ pub struct RawEntry {
     pub reconciler: Option<RawReconciler>,
     /// What to do before the object goes away. With it, every object gets a finalizer, which is taken off when the handler
     /// succeeds without asking to run again.
-    pub finalizer: Option<RawHandler>,
+    pub finalizer: Option<RawFinalizer>,
     /// Run the handler for every object this often even when nothing happens, as a Go duration. Default: never.
     pub resync_period: Option<String>,
     /// Values handed to this entry's handlers, over those of the file.
@@ -174,6 +174,22 @@ pub struct RawHandler {
     pub http: Option<RawHttp>,
     /// Render a Handlebars template; its output is the complete list of the dependents.
     pub template: Option<RawTemplate>,
+}
+
+/// A handler for objects that are to go: exactly one of `exec`, `http` and `template`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawFinalizer {
+    /// Run a program with the state on stdin; it prints what it wants.
+    pub exec: Option<RawExec>,
+    /// POST the state to a URL; status 200 and the body say what it wants.
+    pub http: Option<RawHttp>,
+    /// Render a Handlebars template; its output is the complete list of the dependents.
+    pub template: Option<RawTemplate>,
+    /// Only objects get the finalizer for which this CEL expression is true; it sees `object`. It is looked at whenever the
+    /// handler of the object runs, and an object for which it is no longer true loses the finalizer. An expression that
+    /// fails counts as true. Default: true.
+    pub when: Option<String>,
 }
 
 /// A program.
@@ -287,6 +303,12 @@ impl<'a> From<&'a RawReconciler> for HandlerRef<'a> {
 
 impl<'a> From<&'a RawHandler> for HandlerRef<'a> {
     fn from(raw: &'a RawHandler) -> Self {
+        Self { exec: raw.exec.as_ref(), http: raw.http.as_ref(), template: raw.template.as_ref() }
+    }
+}
+
+impl<'a> From<&'a RawFinalizer> for HandlerRef<'a> {
+    fn from(raw: &'a RawFinalizer) -> Self {
         Self { exec: raw.exec.as_ref(), http: raw.http.as_ref(), template: raw.template.as_ref() }
     }
 }

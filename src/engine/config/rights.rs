@@ -99,6 +99,7 @@ const DELETES: Need = Need::When("a reply deletes the object");
 const STATES: Need = Need::When("a reply has a status");
 const WHOLE_LIST: Need = Need::When("the kind's conditions are one list for all who write them");
 const FAILS: Need = Need::When("its handler fails");
+const HOLDS: Need = Need::When("an object meets the `when` of its finalizer");
 
 /// What hears of all changes.
 const FOLLOW: [Verb; 2] = [Verb::List, Verb::Watch];
@@ -141,7 +142,7 @@ pub fn registration(config: &Config) -> Vec<Right> {
     verbs.filter(|_| !config.crds.is_empty()).map(right).collect()
 }
 
-/// Each right, how much it is needed and where; the greatest need and reach count.
+/// Each right, how much it is needed and where; the greatest need and reach count, and of several reasons the first.
 #[derive(Default)]
 struct Needs(BTreeMap<(Gvk, Part, Verb), (Need, Reach)>);
 
@@ -149,7 +150,8 @@ impl Needs {
     fn add(&mut self, gvk: &Gvk, part: Part, verbs: &[Verb], reach: Reach, need: Need) {
         for verb in verbs {
             let known = self.0.entry((gvk.clone(), part, *verb)).or_insert((need, reach));
-            *known = (need.min(known.0), reach.max(known.1));
+            let need = if need == Need::Always { need } else { known.0 };
+            *known = (need, reach.max(known.1));
         }
     }
 
@@ -165,8 +167,9 @@ impl Needs {
                 self.own(entry, Part::Finalizers, &[Verb::Update], Need::Always);
             }
         }
-        if entry.finalizer.is_some() {
-            self.own(entry, Part::Main, &[Verb::Get, Verb::Patch], Need::Always);
+        if let Some(finalizer) = &entry.finalizer {
+            let need = if finalizer.when.is_some() { HOLDS } else { Need::Always };
+            self.own(entry, Part::Main, &[Verb::Get, Verb::Patch], need);
         }
         if entry.condition.is_some() {
             self.own(entry, Part::Status, &[Verb::Patch], Need::Always);
@@ -243,6 +246,10 @@ mod tests {
                 ],
             ),
             (
+                format!("{EXEC}, finalizer: {{exec: {{command: x}}, when: has(object.spec)}}"),
+                vec!["(get A)", "list,watch A", "(patch,delete A)", "(patch A/status)", events],
+            ),
+            (
                 format!("{EXEC}, references: [{{version: v1, kind: Secret, nameFieldPath: .spec.s}}], namespaceSelector: a=b"),
                 vec![
                     "list,watch Namespace",
@@ -266,6 +273,15 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected, "{entry}");
         }
+    }
+
+    #[test]
+    fn a_finalizer_that_not_all_objects_get_is_the_reason_that_is_named() {
+        let finalizer = "finalizer: {exec: {command: x}, when: has(object.spec)}";
+        let rights = rights(&read(&format!("reconciler: {{exec: {{command: x}}}}, {finalizer}")));
+        let patch =
+            |right: &&Right| right.gvk.kind == "A" && right.part == Part::Main && right.verb == Verb::Patch;
+        assert_eq!(rights.iter().find(patch).unwrap().need, HOLDS);
     }
 
     #[test]

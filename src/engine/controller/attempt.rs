@@ -14,7 +14,7 @@ use super::{
     context::{Controller, ObjectState},
     error::RunError,
     execute::Executor,
-    finalize::add_finalizer,
+    finalize::{is_wanted, set_finalizer},
     line::Turn,
     observe::{Observation, rules},
     plan::{self, Memory, Observed, Plan, PlanError},
@@ -122,13 +122,15 @@ impl<'a> Attempt<'a> {
         Ok(plan)
     }
 
-    /// Puts our finalizer on the object before anything is done that it would have to undo.
+    /// Puts our finalizer on the object before anything is done that it would have to undo; takes it off an object that is to
+    /// have none.
     async fn hold(&mut self, seen: &mut Observation) -> Result<(), RunError> {
         let entry = &self.controller.entry;
-        if let (Phase::Reconcile(_), Some(_)) = (&self.phase, &entry.finalizer) {
-            let added =
-                add_finalizer(self.controller, &seen.kind, &seen.object, &entry.finalizer_name()).await?;
-            if let Some((written, trace)) = added {
+        if let (Phase::Reconcile(_), true) = (&self.phase, self.controller.holds()) {
+            let wanted = is_wanted(self.controller, &seen.object);
+            let name = entry.finalizer_name();
+            let set = set_finalizer(self.controller, &seen.kind, &seen.object, (&name, wanted)).await?;
+            if let Some((written, trace)) = set {
                 self.traces.push(trace);
                 let mut object = written.object;
                 if entry.metadata_only {
@@ -143,7 +145,7 @@ impl<'a> Attempt<'a> {
     fn handler(&self) -> Option<&'a Handler> {
         let entry = &self.controller.entry;
         match &self.phase {
-            Phase::Finalize(_) => entry.finalizer.as_ref(),
+            Phase::Finalize(_) => entry.finalizer.as_ref().map(|finalizer| &finalizer.handler),
             Phase::Reconcile(_) | Phase::Gone(_) => {
                 entry.reconciler.as_ref().map(|reconciler| &reconciler.handler)
             }
@@ -172,6 +174,11 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// Whether the object is free of us once the handler has nothing left to do.
+    fn lets_go(&self) -> bool {
+        matches!(self.phase, Phase::Finalize(_)) && self.controller.holds()
+    }
+
     fn plan(&self, seen: &Observation, memory: &Memory, reply: Reply) -> Result<Plan, PlanError> {
         let entry = &self.controller.entry;
         let reply = if entry.observes() { reply.without_writes() } else { reply };
@@ -183,7 +190,7 @@ impl<'a> Attempt<'a> {
             shown: &seen.shown,
             stranger: &|name| self.controller.known(name).map(|known| (*known).clone()),
             whole: !entry.metadata_only,
-            finalizer: matches!(self.phase, Phase::Finalize(_)).then_some(finalizer.as_str()),
+            finalizer: self.lets_go().then_some(finalizer.as_str()),
             memory,
             namespaces: &self.controller.shared.scope().namespaces,
             now: self.controller.shared.clock.now().as_second(),

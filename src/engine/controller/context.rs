@@ -52,6 +52,9 @@ pub struct Shared {
     pub namespaces: Vec<String>,
     /// Work on this object alone.
     pub only: Option<Key>,
+    /// Whether finalizers are another program's affair: none is put on or taken off, and their handlers run for the
+    /// objects that are being deleted, whoever holds them.
+    pub leave_finalizers: bool,
     /// How many objects may be handled at once, in all entries together.
     pub places: Arc<Semaphore>,
     /// What happened and why.
@@ -144,6 +147,11 @@ impl Controller {
     pub(super) fn is_taken(&self, key: &Key) -> bool {
         let predecessors = self.predecessors.lock().unwrap_or_else(PoisonError::into_inner);
         predecessors.iter().any(|other| matches!(other.queue.standing(key), Standing::Running { .. }))
+    }
+
+    /// Whether our finalizer is put on objects and taken off.
+    pub(super) fn holds(&self) -> bool {
+        self.entry.finalizer.is_some() && !self.shared.leave_finalizers
     }
 
     pub(super) fn has_atomic_conditions(&self) -> bool {

@@ -29,7 +29,7 @@ pub(super) async fn run(controller: Arc<Controller>, stop: CancellationToken) {
         () = stop.cancelled() => return,
     }
     let entry = &controller.entry;
-    if entry.finalizer.is_some() && entry.select.is_partial() {
+    if controller.holds() && entry.select.is_partial() {
         // Objects may have left our selection while nobody watched.
         let kept = |key: &Key| controller.parents.store.get(key).is_some() && controller.selects(key);
         finalize::strip(entry, &controller.shared, kept).await;

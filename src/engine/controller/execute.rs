@@ -9,7 +9,7 @@ use super::{
     finalize,
     live::look,
     observe::Observation,
-    ownership::{describe_owner, owns_as},
+    ownership::{describe_owner, may_take},
     plan::{Applied, Memory, Step},
     queue::deleted,
     status::{StatusWrite, condition_types},
@@ -208,7 +208,7 @@ impl Executor<'_> {
     ) -> Result<Option<String>, ExecuteError> {
         let key = Key::of(manifest);
         match look(&self.controller.shared.discovery, served, &key).await? {
-            Some(live) if !owns_as(&self.seen.object, &live, orphan) => {
+            Some(live) if !may_take(&self.seen.object, &live, orphan) => {
                 Err(ExecuteError::NotOurs { object: key.of_kind(&served.gvk), owner: describe_owner(&live) })
             }
             live => Ok(live.as_ref().and_then(object::uid).map(str::to_owned)),

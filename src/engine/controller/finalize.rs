@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     context::{Controller, Shared},
     error::ExecuteError,
+    listen::holds,
     live::Live,
     trace::{Trace, trace},
 };
@@ -18,10 +19,28 @@ use crate::{
     },
     engine::{
         config::{Config, Entry},
+        query::Facts,
         record::Verb,
     },
     object::{self, Key},
 };
+
+/// Whether an object is to have our finalizer.
+pub(super) fn is_wanted(controller: &Controller, object: &Value) -> bool {
+    let Controller { entry, warned, .. } = controller;
+    let facts = Facts { object, old: None, trigger: None };
+    entry.finalizer.as_ref().is_some_and(|finalizer| holds(finalizer.when.as_ref(), entry, warned, &facts))
+}
+
+/// Whether there is something to do before an object that is being deleted is gone. What we hold we must let go, whatever
+/// the entry wants by now.
+pub(super) fn is_due(controller: &Controller, object: &Value) -> bool {
+    if controller.shared.leave_finalizers {
+        return is_wanted(controller, object);
+    }
+    let ours = controller.entry.finalizer_name();
+    controller.entry.finalizer.is_some() && object::finalizers(object).any(|finalizer| finalizer == ours)
+}
 
 /// Takes a finalizer off an object, whatever else others are changing. Nothing to do when it is gone; with a UID, when it is
 /// another one of its name as well.
@@ -42,17 +61,19 @@ pub(super) async fn remove_finalizer(
     .await
 }
 
-/// Puts a finalizer on an object, if it has not got it. Returns the object as it is then.
-pub(super) async fn add_finalizer(
+/// Puts a finalizer on an object that is `wanted` to have it, and takes it off one that is not. Returns the object as it is
+/// then; nothing when it is so already.
+pub(super) async fn set_finalizer(
     controller: &Controller,
     served: &Served,
     object: &Value,
-    finalizer: &str,
+    (finalizer, wanted): (&str, bool),
 ) -> Result<Option<(Written, Trace)>, ExecuteError> {
-    if object::finalizers(object).any(|known| known == finalizer) {
+    if object::finalizers(object).any(|known| known == finalizer) == wanted {
         return Ok(None);
     }
-    let all: Vec<&str> = object::finalizers(object).chain([finalizer]).collect();
+    let others = object::finalizers(object).filter(|other| *other != finalizer);
+    let all: Vec<&str> = others.chain(wanted.then_some(finalizer)).collect();
     let patch = json!({"metadata": {
         "resourceVersion": object["metadata"]["resourceVersion"], "uid": object["metadata"]["uid"], "finalizers": all,
     }});

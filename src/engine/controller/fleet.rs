@@ -145,6 +145,9 @@ impl Fleet {
 
     /// Takes the finalizers of entries that have ended off their objects, where nobody answers for them any more.
     fn let_go(&mut self, stop: &CancellationToken) {
+        if self.shared.leave_finalizers {
+            return;
+        }
         for running in &self.ending {
             let entry = Arc::clone(&running.controller.entry);
             let has_heir = self

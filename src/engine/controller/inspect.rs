@@ -69,8 +69,11 @@ impl Insight for Inspector {
 fn entry_view(controller: &Arc<Controller>) -> EntryView {
     let entry = &controller.entry;
     let (now, length) = (controller.shared.clock.now(), controller.queue.length());
-    let handler =
-        entry.reconciler.as_ref().map(|reconciler| &reconciler.handler).or(entry.finalizer.as_ref());
+    let handler = entry
+        .reconciler
+        .as_ref()
+        .map(|reconciler| &reconciler.handler)
+        .or(entry.finalizer.as_ref().map(|finalizer| &finalizer.handler));
     EntryView {
         name: entry.name.clone(),
         kind: entry.gvk.clone(),

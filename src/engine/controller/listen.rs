@@ -24,7 +24,7 @@ use crate::{
     contract::{Trigger, TriggerType},
     engine::{
         config::{Entry, Selection},
-        query::{Facts, NamespacePatterns},
+        query::{Condition, Facts, NamespacePatterns},
     },
     object::{self, Gvk, Key, PARENT},
 };
@@ -236,14 +236,14 @@ impl Ears {
         let Some(object) = after.or(before) else { return true };
         let old = before.filter(|_| trigger.kind_of == TriggerType::Updated);
         let facts = Facts { object, old: old.map(AsRef::as_ref), trigger: Some(trigger) };
-        holds(&self.entry, &self.warned, &facts)
+        holds(self.entry.wakes.when.as_ref(), &self.entry, &self.warned, &facts)
     }
 }
 
-/// Whether the entry's `when` is true. What can't be decided counts: rather once too often than never. `warned` is whether
+/// Whether a `when` of the entry is true. What can't be decided counts: rather once too often than never. `warned` is whether
 /// that has been said: it may happen for every event.
-pub(super) fn holds(entry: &Entry, warned: &AtomicBool, facts: &Facts<'_>) -> bool {
-    let Some(when) = &entry.wakes.when else { return true };
+pub(super) fn holds(when: Option<&Condition>, entry: &Entry, warned: &AtomicBool, facts: &Facts<'_>) -> bool {
+    let Some(when) = when else { return true };
     when.holds(facts).unwrap_or_else(|error| {
         let object = Key::of(facts.object).of_kind(&entry.gvk);
         if warned.swap(true, Ordering::Relaxed) {

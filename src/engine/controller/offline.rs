@@ -102,7 +102,7 @@ pub async fn render(subject: &Handled<'_>, given: &Given, runtime: &Runtime) -> 
 
 fn choose<'e>(entry: &'e Entry, object: &Value) -> Option<(&'e Handler, TriggerType)> {
     if object::is_terminating(object) {
-        return entry.finalizer.as_ref().map(|handler| (handler, TriggerType::Deleting));
+        return entry.finalizer.as_ref().map(|finalizer| (&finalizer.handler, TriggerType::Deleting));
     }
     entry.reconciler.as_ref().map(|reconciler| (&reconciler.handler, TriggerType::Start))
 }

@@ -36,6 +36,12 @@ pub(super) fn owns_as(parent: &Value, child: &Value, orphan: bool) -> bool {
     if orphan { claims(parent, child) } else { owns(parent, child) }
 }
 
+/// Whether an existing child may be taken for `parent`'s, and applied: it is, in the way that its kind is owned; or its kind
+/// has no owner references any more, and it has one from before, which the next apply takes off.
+pub(super) fn may_take(parent: &Value, child: &Value, orphan: bool) -> bool {
+    owns_as(parent, child, orphan) || (orphan && owns(parent, child))
+}
+
 /// The label value and the annotation of a child without owner reference: who wants it. By name and not by UID, since such a
 /// child outlives its parent, and one of the same name takes it over.
 fn parent_marks(parent: &Value) -> (String, String) {
@@ -98,6 +104,18 @@ mod tests {
         let key = Key { namespace: Some("a".into()), name: "x".into() };
         assert_eq!(claimant(&Gvk::new("g.io", "v2", "Hello"), &child), Some(key));
         assert_eq!(claimant(&Gvk::new("", "v1", "Hello"), &child), None);
+    }
+
+    #[test]
+    fn a_child_from_before_its_kind_became_an_orphan_may_be_taken_but_no_orphan_becomes_owned() {
+        let parent = |uid: &str| json!({"apiVersion": "g.io/v1", "kind": "A", "metadata": {"namespace": "n", "name": "x", "uid": uid}});
+        let owned = json!({"metadata": {"name": "c", "ownerReferences": [owner_reference(&parent("1"))]}});
+        assert!(may_take(&parent("1"), &owned, true));
+        assert!(!owns_as(&parent("1"), &owned, true), "it is not shown as one of ours before that");
+        assert!(!may_take(&parent("2"), &owned, true), "it goes with another object of that name");
+        let mut orphan = json!({"metadata": {"name": "c"}});
+        mark(&parent("1"), orphan["metadata"].as_object_mut().unwrap());
+        assert!(may_take(&parent("2"), &orphan, true) && !may_take(&parent("1"), &orphan, false));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     difference::{self, merge_patch},
-    ownership::{describe_owner, mark, owner_reference, owns_as},
+    ownership::{describe_owner, mark, may_take, owner_reference},
 };
 use crate::{
     cluster::cache::Fingerprint,
@@ -353,7 +353,7 @@ fn dependent(
         None if object::resource_version(&manifest).is_some() => return Err(PlanError::UnknownCopy(name)),
         None => {
             if let Some(stranger) = (observed.stranger)(&name)
-                && !owns_as(observed.object, &stranger, kind.orphan)
+                && !may_take(observed.object, &stranger, kind.orphan)
             {
                 return Err(PlanError::NotOurs { object: name, owner: describe_owner(&stranger) });
             }

@@ -11,7 +11,7 @@ use super::{
     attempt::{Attempt, Phase},
     context::{Controller, ObjectState, Place},
     error::RunError,
-    finalize::remove_finalizer,
+    finalize::{self, remove_finalizer},
     line::{TOLD, Turn},
     listen::holds,
     trace::{Trace, catch_up},
@@ -44,11 +44,8 @@ pub(super) async fn run(controller: &Controller, mut turn: Turn, place: Place) {
     if !controller.selects(&turn.key) {
         return gone(controller, &turn).await;
     }
-    let entry = &controller.entry;
     if object::is_terminating(&parent.object) {
-        let ours = entry.finalizer_name();
-        if entry.finalizer.is_none() || object::finalizers(&parent.object).all(|finalizer| finalizer != ours)
-        {
+        if !finalize::is_due(controller, &parent.object) {
             return controller.queue.done(&turn.key, Vec::new(), None, None);
         }
         lead_with(&mut turn, TriggerType::Deleting);
@@ -95,7 +92,8 @@ fn lead_with(turn: &mut Turn, why: TriggerType) {
 fn counts(controller: &Controller, trigger: &Trigger, parent: &Cached) -> bool {
     let asked = matches!(trigger.kind_of, TriggerType::DependentChanged | TriggerType::ReferenceChanged);
     let facts = Facts { object: &parent.object, old: None, trigger: Some(trigger) };
-    !asked || holds(&controller.entry, &controller.warned, &facts)
+    let entry = &controller.entry;
+    !asked || holds(entry.wakes.when.as_ref(), entry, &controller.warned, &facts)
 }
 
 /// The object is gone, or not ours to handle any more. Its dependents go with it, by their owner references; dropping its
@@ -104,7 +102,7 @@ async fn gone(controller: &Controller, turn: &Turn) {
     let entry = &controller.entry;
     let name = turn.key.of_kind(&entry.gvk);
     controller.lock().remove(&turn.key);
-    if entry.finalizer.is_some()
+    if controller.holds()
         && entry.select.is_partial()
         && let Err(error) = let_go(controller, &turn.key).await
     {

@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "helmfile/applier/outcome",
     "helmfile/applier/status",
     "helmfile/diff",
+    "helmfile/farewell.rs",
     "helmfile/fetch/locator",
     "helmfile/health/kstatus.rs",
     "helmfile/health/replicas.rs",

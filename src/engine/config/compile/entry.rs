@@ -8,8 +8,8 @@ use crate::{
     digest,
     engine::{
         config::{
-            model::{Dependent, Entry, Reconciler, Reference, Selection, Wakes},
-            raw::{RawDependent, RawEntry, RawExec, RawReconciler, RawReference},
+            model::{Dependent, Entry, Finalizer, Reconciler, Reference, Selection, Wakes},
+            raw::{RawDependent, RawEntry, RawExec, RawFinalizer, RawReconciler, RawReference},
             tree::Path,
         },
         query::{Condition, JsonPath, LabelSelector, NamespacePatterns, Schedule},
@@ -35,7 +35,7 @@ impl Compiler<'_> {
         let dependents = self.dependents(&raw.dependents, &gvk, &at.key("dependents"));
         let references = self.references(&raw.references, &at.key("references"));
         let reconciler = raw.reconciler.as_ref().map(|raw| self.reconciler(raw, &at.key("reconciler")));
-        let finalizer = raw.finalizer.as_ref().map(|raw| self.handler(raw.into(), &at.key("finalizer")));
+        let finalizer = raw.finalizer.as_ref().map(|raw| self.finalizer(raw, &at.key("finalizer")));
         let resync_period = self.duration(raw.resync_period.as_deref(), &at.key("resyncPeriod"));
         let entry = Entry {
             digest: self.entry_digest(raw, &values),
@@ -202,6 +202,12 @@ impl Compiler<'_> {
             requeue_after: requeue_after.filter(|delay| !delay.is_zero()),
             observe: raw.observe,
         })
+    }
+
+    fn finalizer(&mut self, raw: &RawFinalizer, at: &Path) -> Option<Finalizer> {
+        let when = raw.when.as_deref().map(Condition::compile).transpose();
+        let when = self.good(when, &at.key("when")).flatten();
+        Some(Finalizer { handler: self.handler(raw.into(), at)?, when })
     }
 
     /// Changes when anything does that the entry's behaviour depends on: what is written, values, templates, hooks.
