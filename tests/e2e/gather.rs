@@ -66,7 +66,7 @@ impl Stage {
 
     async fn gather_by(&self, client: &Client, sops: &Sops, spec: Value) -> Result<Inputs, InputError> {
         let spec: HelmfileSpec = serde_json::from_value(spec).unwrap();
-        gather(&spec, &self.namespace, client, sops).await
+        gather(&spec, &self.namespace, Some(client), sops).await
     }
 
     /// A client that is somebody with no right at all.

@@ -32,12 +32,12 @@ async fn a_password_reaches_its_host_and_nobody_else() {
     assert_eq!(setup.refused(&source).await.0, "AuthenticationFailed");
     setup.given = Some(login(PASSWORD));
     assert_eq!(read(&setup.fetch(&source).await.unwrap(), "f"), "1");
-    let inline = format!("git::https://eve:other@{}/r.git?ref=main", server.address());
+    let inline = format!("git::https://eve:swordfish@{}/r.git?ref=main", server.address());
     assert!(setup.fetch(&inline).await.is_ok(), "what is given counts more than what the text says");
     let visible = setup.visible();
     assert!(visible.contains("ls-remote") && visible.contains("SOURCE_LOGIN="), "{visible}");
     assert!(
-        !visible.contains("hunter2") && !visible.contains("bob") && !visible.contains("eve"),
+        !visible.contains("hunter2") && !visible.contains("bob") && !visible.contains("swordfish"),
         "{visible}"
     );
     assert!(!format!("{:?}", setup.locator(&source)).contains("hunter2"));

@@ -20,5 +20,6 @@ pub(crate) use compile::lay_over;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Library, LoadError, Loaded, Source, Surroundings, load};
 pub use model::{
-    Config, Crd, Entry, Exec, Finalizer, Handler, Http, HttpTls, Metric, Program, Reconciler, Reference, Selection,
+    Config, Crd, Entry, Exec, Finalizer, Handler, Http, HttpTls, Metric, Program, Reconciler, Reference,
+    Selection,
 };

@@ -42,6 +42,11 @@ pub struct HelmfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied_inputs: Option<String>,
 
+    /// Digest of the part of the spec that says what is delivered, as the cluster has it. It holds nothing that the spec
+    /// beside it does not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_spec: Option<String>,
+
     /// When a delivery last changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -202,6 +207,7 @@ impl Default for HelmfileStatus {
             last_attempt_time: None,
             last_applied_revision: None,
             last_applied_inputs: None,
+            last_applied_spec: None,
             last_applied_time: None,
             last_full_render: None,
             refresh_reason: None,

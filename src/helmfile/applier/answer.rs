@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(reply.status.unwrap()["failures"], 2);
         assert_eq!((reply.events, reply.requeue_after), (vec![event], Some(Duration::from_secs(6))));
         let silent = Answer { status_changed: false, events: Vec::new(), again: None, ..answer };
-        assert_eq!(read(&silent), Reply::default());
+        assert_eq!(read(&silent), Reply { watches: Some(Vec::new()), ..Reply::default() });
     }
 }

@@ -97,7 +97,7 @@ pub(crate) struct Identity<'a> {
 
 /// A name in `envvars` that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvironmentError {
+pub enum EnvironmentError {
     /// On the list.
     #[error("envvars and env may not set `{name}`{}: it steers the programs of the applier", also(.name, .entry))]
     Refused {

@@ -348,10 +348,11 @@ mod tests {
 
     #[test]
     fn whoever_asks_need_not_wait_for_the_next_try() {
-        let asked = Facts { wish: Wish { pass: true, ..Wish::default() }, ..facts(&failed(9)) };
-        assert_eq!(decide(&Facts { status: &failed(9), ..asked }), Decision::Apply(Cause::Retry));
-        let fixed = Facts { inputs: "i2", ..facts(&failed(9)) };
-        assert_eq!(decide(&Facts { status: &failed(9), ..fixed }), Decision::Apply(Cause::NewInputs));
+        let failed = failed(9);
+        let asked = Facts { wish: Wish { pass: true, ..Wish::default() }, ..facts(&failed) };
+        assert_eq!(decide(&asked), Decision::Apply(Cause::Retry));
+        let fixed = Facts { inputs: "i2", ..facts(&failed) };
+        assert_eq!(decide(&fixed), Decision::Apply(Cause::NewInputs));
     }
 
     proptest! {

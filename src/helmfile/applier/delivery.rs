@@ -127,8 +127,13 @@ impl Stage<'_> {
         let (root, file) = self.source();
         let (file, known): (_, BTreeSet<String>) =
             (file.to_owned(), self.known_env().map(str::to_owned).collect());
-        let looked = tokio::task::spawn_blocking(move || volatile::look(&root, &file, &known)).await;
-        match looked {
+        let values = serde_json::Value::Object(self.delivery.inputs.values.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut reasons = volatile::look(&root, &file, &known);
+            reasons.extend(volatile::in_values("the values of the spec", &values, &known));
+            reasons
+        });
+        match looked.await {
             Ok(reasons) if reasons.is_empty() => None,
             Ok(reasons) => Some(self.scrub.clean(&volatile::sentence(&reasons))),
             Err(_) => Some("the source could not be looked through".to_owned()),

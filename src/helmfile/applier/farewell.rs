@@ -16,7 +16,7 @@ use super::{
 use crate::{
     contract::{Event, EventType},
     helmfile::api::{
-        DeletionPolicy, HelmfileSpec, is_true,
+        ConditionStatus, DeletionPolicy, HelmfileSpec, get,
         names::{self, annotation, reason},
     },
 };
@@ -35,7 +35,10 @@ impl Applier {
             Ok(spec) if spec.deletion_policy == DeletionPolicy::Destroy => spec,
             _ => return Ok(unchanged()),
         };
-        if is_true(&subject.status.conditions, names::DESTROYED) {
+        let destroyed = get(&subject.status.conditions, names::DESTROYED);
+        if destroyed.is_some_and(|condition| {
+            condition.status == ConditionStatus::True && condition.observed_generation == subject.generation
+        }) {
             return Ok(unchanged());
         }
         if subject.annotation(annotation::GIVE_UP) == Some("true") {

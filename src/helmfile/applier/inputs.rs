@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helmfile::api::HelmfileSpec;
+use crate::{digest, helmfile::api::HelmfileSpec};
 
 /// What says when and where helmfile runs, not what it makes.
 const LEFT_OUT: [&str; 10] = [
@@ -24,13 +24,23 @@ const FORMAT: u32 = 2;
 /// Everything that a delivery depends on, for a keyed digest: all of the spec that reaches helmfile, the source's content by
 /// its revision, what the spec names elsewhere (`gathered`), and digests of further files (`extra`).
 pub(crate) fn material(spec: &HelmfileSpec, revision: &str, extra: &[String], gathered: &Value) -> Value {
-    let mut inputs = serde_json::to_value(spec).unwrap_or_default();
-    if let Value::Object(fields) = &mut inputs {
+    let spec = what_is_delivered(spec);
+    json!({"format": FORMAT, "spec": spec, "revision": revision, "extra": extra, "gathered": gathered})
+}
+
+/// Digest of the part of a spec that says what is delivered. Not keyed: it is for the object that has the spec.
+pub(crate) fn spec_digest(spec: &HelmfileSpec) -> String {
+    digest::of_json(&what_is_delivered(spec))
+}
+
+fn what_is_delivered(spec: &HelmfileSpec) -> Value {
+    let mut spec = serde_json::to_value(spec).unwrap_or_default();
+    if let Value::Object(fields) = &mut spec {
         for schedule in LEFT_OUT {
             fields.remove(schedule);
         }
     }
-    json!({"format": FORMAT, "spec": inputs, "revision": revision, "extra": extra, "gathered": gathered})
+    spec
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     depends,
     equipment::Applier,
     error::PassError,
+    inputs,
     inventory::Whole,
     link::Link,
     look::look,
@@ -111,8 +112,7 @@ impl Applier {
 
     fn suspended(&self, subject: &Subject, spec: &HelmfileSpec) -> Answer {
         // Nothing is asked, so the question is whether the spec is still the one that was delivered.
-        let delivered = subject.status.last_applied_inputs.is_some()
-            && (subject.status.observed_generation == subject.generation || is_only_suspended(subject, spec));
+        let delivered = subject.status.last_applied_spec == Some(inputs::spec_digest(spec));
         self.answer(subject, &subject.status, &Turn::Suspended { delivered }, None, Verdict::Suspended)
     }
 
@@ -266,11 +266,6 @@ pub(super) fn handled(subject: &Subject, status: &HelmfileStatus) -> HelmfileSta
         }
     }
     status
-}
-
-/// Whether the spec can have changed in nothing but `suspend` since it was delivered: the generation is the next one.
-fn is_only_suspended(subject: &Subject, _spec: &HelmfileSpec) -> bool {
-    subject.status.observed_generation + 1 == subject.generation
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -40,6 +43,8 @@ impl Scene {
             fetcher,
             guard,
             cache: folder.path().join("cache"),
+            identity: "test".into(),
+            helm_processes: 1,
             env: [("PATH".into(), folder.path().join("bin").into())].into(),
             clock: Clock::Fixed(Timestamp::from_second(100_000).unwrap()),
         };
@@ -50,7 +55,13 @@ impl Scene {
         let object = json!({
             "metadata": {"name": "web", "namespace": "shop", "generation": 1}, "spec": spec, "status": status
         });
-        Subject::of(&object, self.folder.path().to_owned())
+        let subject = Subject::of(&object, self.folder.path().to_owned());
+        // As after an earlier pass: nothing of this needs a cluster.
+        let own = self.applier.folder(&subject);
+        fs::create_dir_all(&own).unwrap();
+        fs::write(own.join("key"), [7; 32]).unwrap();
+        fs::write(own.join("looked"), self.applier.clock.now().to_string()).unwrap();
+        subject
     }
 
     async fn pass(&self, subject: &Subject) -> Result<Answer, Stopped> {
@@ -62,10 +73,17 @@ impl Scene {
     /// A status as it is after the delivery of what `spec` asks for now.
     async fn delivered(&self, spec: &Value) -> HelmfileStatus {
         let subject = self.subject(spec, &HelmfileStatus::default());
-        let stop = CancellationToken::new();
-        let delivery = self.applier.prepare(&subject, subject.spec.as_ref().unwrap(), &stop).await.unwrap();
-        let turn =
-            Turn::Delivered { attempt: delivery.attempt(), changed: true, inventory: Inventory::default() };
+        let (stop, link) = (CancellationToken::new(), Link::new(&self.applier.target));
+        let spec = subject.spec.as_ref().unwrap();
+        let delivery = self.applier.prepare(&subject, spec, &link, &stop).await.unwrap();
+        let delivered = Delivered {
+            changed: Vec::new(),
+            inventory: Inventory::default(),
+            refresh_reason: None,
+            pending_prune: None,
+            health: Health::Good,
+        };
+        let turn = Turn::Delivered(delivery.attempt(), Box::new(delivered));
         let started = Turn::Started(delivery.attempt(), Cause::First);
         let moment = self.applier.moment(&subject);
         status::next(&status::next(&subject.status, &started, moment), &turn, moment)
@@ -83,7 +101,7 @@ async fn nothing_is_started_when_nothing_changed() {
     let status = scene.delivered(&json!({"source": "./app"})).await;
     let answer = scene.pass(&scene.subject(&json!({"source": "./app"}), &status)).await.unwrap();
     assert_eq!((answer.verdict, answer.status_changed), (Verdict::UpToDate, false));
-    assert_eq!(answer.reply(), json!({"requeueAfter": "1m"}));
+    assert_eq!(answer.reply(), json!({"watches": [], "requeueAfter": "1m"}));
     assert!(scene.lines.lock().unwrap().is_empty());
     // What does not reach helmfile does not count; what does, does.
     let same =
@@ -127,7 +145,7 @@ async fn what_can_never_work_is_stalled_and_not_tried_again() {
         (
             json!({"source": "./app", "envvars": {"PATH": "x"}}),
             "EnvironmentVariableRefused",
-            "envvars may not set `PATH`",
+            "envvars and env may not set `PATH`",
         ),
         (json!({"source": "./app", "file": "../x"}), "InvalidSpec", "`../x` in file leads out of the source"),
         (

@@ -14,7 +14,7 @@ use crate::{
 
 /// Why the plugins are not there.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PluginError {
+pub enum PluginError {
     /// Ours.
     #[error("failed to lay down the diff plugin")]
     Ours(#[from] LayError),

@@ -62,6 +62,8 @@ pub(crate) struct Delivery<'a> {
     pub resolved: Option<Revision>,
     /// Keyed digest of all inputs.
     pub digest: String,
+    /// Digest of the spec.
+    pub spec_digest: String,
     /// A private folder for keys and for what was decrypted, if anything is.
     pub vault: Option<tempfile::TempDir>,
     /// Ends it.
@@ -102,7 +104,7 @@ impl Applier {
         let mut extra = digests(&subject.values_files);
         extra.extend(files.iter().filter_map(ValuesFile::revision).map(ToString::to_string));
         let digest = key.digest(&inputs::material(spec, &revision, &extra, &inputs.digest_material()));
-        let bare = false;
+        let (bare, spec_digest) = (false, inputs::spec_digest(spec));
         Ok(Delivery {
             applier: self,
             subject,
@@ -115,6 +117,7 @@ impl Applier {
             revision,
             resolved,
             digest,
+            spec_digest,
             vault,
             stop,
         })
@@ -145,6 +148,7 @@ impl Applier {
             revision: String::new(),
             resolved: None,
             digest: String::new(),
+            spec_digest: String::new(),
             vault: None,
             stop,
         })
@@ -260,7 +264,7 @@ fn order(subject: &Subject, spec: &HelmfileSpec) -> Result<Order, PassError> {
 impl Delivery<'_> {
     /// For the status.
     pub(crate) fn attempt(&self) -> Attempt<'_> {
-        Attempt { revision: &self.revision, inputs: &self.digest }
+        Attempt { revision: &self.revision, inputs: &self.digest, spec: &self.spec_digest }
     }
 
     /// The values in the order in which they lie over each other, the lowest first.

@@ -7,7 +7,7 @@ use std::{
 
 /// A path in a spec that does not lead to what it should.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SourceFileError {
+pub enum SourceFileError {
     /// Not even looked for.
     #[error("`{path}` in {field} leads out of the source; write a path inside it")]
     Outside {

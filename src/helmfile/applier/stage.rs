@@ -211,6 +211,7 @@ impl<'a> Stage<'a> {
         let args = match mode {
             Mode::Apply => call.apply(),
             Mode::Destroy => call.destroy(),
+            Mode::Look => call.list(),
         };
         let helmfile = self.program();
         let mut filter = LogLines::new(self.scrub.clone());

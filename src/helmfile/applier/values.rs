@@ -40,7 +40,7 @@ pub(crate) fn check(spec: &HelmfileSpec) -> Result<(), SourceFileError> {
 pub(crate) fn layers(files: &[ValuesFile], gathered: &Map<String, Value>, machine: &[PathBuf]) -> Vec<Layer> {
     let file = |(index, file): (usize, &ValuesFile)| match file {
         ValuesFile::Inside(path) => Layer::Source(PathBuf::from(path)),
-        ValuesFile::Elsewhere { .. } => Layer::Elsewhere(index),
+        ValuesFile::Elsewhere(_) => Layer::Elsewhere(index),
     };
     let mut layers: Vec<Layer> = files.iter().enumerate().map(file).collect();
     if !gathered.is_empty() {

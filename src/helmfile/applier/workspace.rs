@@ -85,7 +85,7 @@ impl Layout {
 
 /// Why there is no workspace.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkspaceError {
+pub enum WorkspaceError {
     /// The file system failed.
     #[error("failed to {action} `{}`", .path.display())]
     Io {
@@ -334,7 +334,9 @@ mod tests {
             "users": [{"name": "u", "user": {"token": "t0ken"}}],
         });
         Contents {
-            source: source.to_owned(),
+            source: Source::Folder(source.to_owned()),
+            elsewhere: Vec::new(),
+            registries: None,
             kubeconfig: serde_json::from_value(kubeconfig).unwrap(),
             namespace: "shop".into(),
             layers: vec![

@@ -34,7 +34,7 @@ impl ValuesFile {
     pub const fn revision(&self) -> Option<&Revision> {
         match self {
             Self::Inside(_) => None,
-            Self::Elsewhere { revision, .. } => Some(revision),
+            Self::Elsewhere(elsewhere) => Some(&elsewhere.revision),
         }
     }
 }

@@ -120,7 +120,7 @@ mod tests {
     fn its_future_can_be_handed_to_another_thread() {
         fn is_send(_: &impl Send) {}
         fn check(spec: &HelmfileSpec, client: &Client, sops: &Sops) {
-            is_send(&gather(spec, "shop", client, sops));
+            is_send(&gather(spec, "shop", Some(client), sops));
         }
         let _: fn(&HelmfileSpec, &Client, &Sops) = check;
     }

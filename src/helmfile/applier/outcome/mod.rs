@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
 
 /// Why something failed, for a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// One word in camel case.
     pub reason: &'static str,
     /// One sentence without log lines and credentials.

@@ -21,7 +21,7 @@ pub(crate) struct Seen {
 
 /// Why a release may not be touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Objection {
+pub struct Objection {
     /// The reason for a condition.
     pub reason: &'static str,
     /// One sentence.

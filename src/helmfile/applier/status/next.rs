@@ -32,6 +32,8 @@ pub(crate) struct Attempt<'a> {
     pub revision: &'a str,
     /// Digest of all inputs.
     pub inputs: &'a str,
+    /// Digest of the spec.
+    pub spec: &'a str,
 }
 
 /// How the objects of the releases are.
@@ -120,6 +122,7 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
             let mut aspects = Vec::new();
             if let Some((attempt, changed)) = started {
                 status.last_applied_inputs = None;
+                status.last_applied_spec = None;
                 record(&mut status, *attempt, Outcome::Failed, changed, moment);
                 aspects.push(source_ready(&status));
                 aspects.push((APPLIED, ConditionStatus::False, failure.reason, failure.message.clone()));
@@ -231,6 +234,7 @@ fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment
         return;
     }
     status.last_applied_inputs = None;
+    status.last_applied_spec = None;
     let aspects = [source_ready(status)];
     // Trying again is no news of health: Ready stays False, and says why, until it is better.
     if cause == Cause::Retry
@@ -258,6 +262,7 @@ fn deliver(status: &mut HelmfileStatus, attempt: Attempt<'_>, delivered: &Delive
     }
     status.last_applied_revision = Some(attempt.revision.to_owned());
     status.last_applied_inputs = Some(attempt.inputs.to_owned());
+    status.last_applied_spec = Some(attempt.spec.to_owned());
     status.last_full_render = Some(moment.now);
     status.refresh_reason.clone_from(&delivered.refresh_reason);
     status.inventory = Some(delivered.inventory.clone());
