@@ -35,6 +35,7 @@ use crate::{
 /// Without --source it is a handler: it reads the state of a Helmfile object on standard input and prints what to write
 /// back. With --source it needs no object.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct ApplyArgs {
     /// Where the helmfile comes from: a Git repository or a folder
     #[arg(long)]
@@ -123,7 +124,7 @@ pub(super) fn main(args: &ApplyArgs) -> anyhow::Result<Exit> {
     world::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         let signals = Signals::install().context("failed to listen for signals")?;
-        match signals.drain(stop.clone(), work.run(&stop)).await {
+        match signals.drain(stop.clone(), Box::pin(work.run(&stop))).await {
             // What was finished in spite of the signal counts.
             (Some(Ok(exit)), _) => Ok(exit),
             (_, Some(signal)) => Ok(signal),
@@ -211,7 +212,7 @@ impl Work {
         }
         let mut changed = false;
         loop {
-            let answer = Box::pin(self.applier.pass(&self.subject, &mut self.observer, stop)).await?;
+            let answer = self.applier.pass(&self.subject, &mut self.observer, stop).await?;
             if let Mode::Handler = self.mode {
                 return report::print(&format!("{}\n", answer.reply()));
             }

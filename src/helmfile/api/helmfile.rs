@@ -73,6 +73,7 @@ pub const DEFAULT_SOURCE: &str = "/assets";
         "fieldPath": ".version"
     },
 ]))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the API")]
 pub struct HelmfileSpec {
     /// Where the helmfile comes from: a Git repository or a folder, for example
     /// `git::https://github.com/org/deployments.git@prod/helmfile.yaml?ref=main`.
@@ -83,7 +84,7 @@ pub struct HelmfileSpec {
 
     /// The helmfile itself, instead of a source. Values in it count as its contents: no secrets here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 262144))]
+    #[schemars(length(min = 1, max = 262_144))]
     pub inline: Option<String>,
 
     /// The branch, tag or commit of the source; the same as `?ref=` in it.

@@ -20,7 +20,6 @@ pub enum DeletionPolicy {
 
 impl DeletionPolicy {
     /// Whether nobody has chosen otherwise.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -52,7 +51,6 @@ pub struct Retry {
 
 impl Retry {
     /// Whether nobody has chosen otherwise.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -135,12 +135,13 @@ impl PassError {
             Self::Ledger(error) | Self::Lease(LeaseError::Api(error)) if error.is_forbidden() => {
                 reason::FORBIDDEN
             }
-            Self::Ledger(_) | Self::Vault { .. } | Self::Front(_) => reason::ENVIRONMENT_FAILED,
             Self::Lease(_) | Self::Lost(_) => reason::HELD_ELSEWHERE,
             Self::Refused(objection) => objection.reason,
             Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,
             Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
-            Self::Workspace(_) | Self::Crashed => reason::ENVIRONMENT_FAILED,
+            Self::Workspace(_) | Self::Crashed | Self::Ledger(_) | Self::Vault { .. } | Self::Front(_) => {
+                reason::ENVIRONMENT_FAILED
+            }
             Self::Program(_) => reason::PROGRAM_NOT_FOUND,
             Self::TimedOut(_) => reason::TIMED_OUT,
             Self::Run(_) => reason::FAILED,

@@ -42,18 +42,18 @@ impl Applier {
             return Ok(unchanged());
         }
         if subject.annotation(annotation::GIVE_UP) == Some("true") {
-            return Ok(self.given_up(subject, "the annotation says so"));
+            return Ok(given_up(subject, "the annotation says so"));
         }
         let message = "uninstalling the releases, as the Helmfile is being deleted".to_owned();
         let destroying = status::next(&subject.status, &Turn::Destroying(message), self.moment(subject));
         observer.publish(&destroying).await;
-        match self.destroy(subject, spec, link, observer, stop).await {
+        match Box::pin(self.destroy(subject, spec, link, observer, stop)).await {
             Ok(sentence) => {
                 observer.line(&sentence);
                 Ok(self.answer(subject, &destroying, &Turn::Destroyed(sentence), None, Verdict::Changed))
             }
             Err(error) if stop.is_cancelled() || was_stopped(&error) => Err(Stopped),
-            Err(error) if is_namespace_going(&error) => Ok(self.given_up(
+            Err(error) if is_namespace_going(&error) => Ok(given_up(
                 subject,
                 "the namespace is being deleted, and nothing can be created in it any more",
             )),
@@ -95,28 +95,24 @@ impl Applier {
         };
         Ok(delivery.destroy(observer).await?.sentence())
     }
+}
 
-    /// Lets the object go though releases are left.
-    fn given_up(&self, subject: &Subject, why: &str) -> Answer {
-        const NAMED: usize = 20;
-        let releases = subject
-            .status
-            .inventory
-            .as_ref()
-            .map(|inventory| inventory.releases.as_slice())
-            .unwrap_or_default();
-        let names: Vec<String> = releases
-            .iter()
-            .take(NAMED)
-            .map(|release| format!("{}/{}", release.namespace, release.name))
-            .collect();
-        let left = if names.is_empty() { "none is known".to_owned() } else { names.join(", ") };
-        let message = format!("releases are left, as {why}: {left}");
-        let mut answer = Answer::new(subject, subject.status.clone(), None, Verdict::Failed);
-        answer.events =
-            vec![Event { kind_of: EventType::Warning, reason: reason::DESTROY_FAILED.to_owned(), message }];
-        answer
-    }
+/// Lets the object go though releases are left.
+fn given_up(subject: &Subject, why: &str) -> Answer {
+    const NAMED: usize = 20;
+    let releases =
+        subject.status.inventory.as_ref().map(|inventory| inventory.releases.as_slice()).unwrap_or_default();
+    let names: Vec<String> = releases
+        .iter()
+        .take(NAMED)
+        .map(|release| format!("{}/{}", release.namespace, release.name))
+        .collect();
+    let left = if names.is_empty() { "none is known".to_owned() } else { names.join(", ") };
+    let message = format!("releases are left, as {why}: {left}");
+    let mut answer = Answer::new(subject, subject.status.clone(), None, Verdict::Failed);
+    answer.events =
+        vec![Event { kind_of: EventType::Warning, reason: reason::DESTROY_FAILED.to_owned(), message }];
+    answer
 }
 
 fn is_namespace_going(error: &PassError) -> bool {

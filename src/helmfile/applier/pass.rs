@@ -46,18 +46,19 @@ impl Applier {
     ) -> Result<Answer, Stopped> {
         let link = Link::new(&self.target);
         let spec = match &subject.spec {
-            _ if subject.deleting => return self.farewell(subject, &link, observer, stop).await,
+            _ if subject.deleting => return Box::pin(self.farewell(subject, &link, observer, stop)).await,
             Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
             Ok(spec) => spec,
             Err(text) => return Ok(self.failed_early(subject, &PassError::Spec(text.clone()), observer)),
         };
-        let delivery = match self.prepare(subject, spec, &link, stop).await {
+        // Boxed, since what they hold on their way is large.
+        let delivery = match Box::pin(self.prepare(subject, spec, &link, stop)).await {
             Ok(delivery) => delivery,
             Err(_) if stop.is_cancelled() => return Err(Stopped),
             Err(error) => return Ok(self.failed_early(subject, &error, observer)),
         };
         match decide::decide(&self.facts(&delivery)) {
-            Decision::Apply(cause) => self.deliver(&delivery, cause, observer).await,
+            Decision::Apply(cause) => Box::pin(self.deliver(&delivery, cause, observer)).await,
             Decision::Look => Ok(self.look(&delivery, observer).await),
             Decision::Wait { until, why } => {
                 let (turn, verdict) = match why {

@@ -187,14 +187,16 @@ impl Applier {
         link: &Link<'_>,
     ) -> Result<Ledger, PassError> {
         Ok(match &subject.memory {
-            Memory::Object { .. } => Ledger::ConfigMap(place(subject, spec, link, names::RECORD).await?),
+            Memory::Object { .. } => {
+                Ledger::ConfigMap(Box::new(place(subject, spec, link, names::RECORD).await?))
+            }
             Memory::Folder(folder) => Ledger::Folder(folder.clone()),
-            Memory::ConfigMap { namespace, name } => Ledger::ConfigMap(Place {
+            Memory::ConfigMap { namespace, name } => Ledger::ConfigMap(Box::new(Place {
                 client: link.home().await?.client.clone(),
                 namespace: namespace.clone(),
                 name: name.clone(),
                 owner: None,
-            }),
+            })),
             Memory::Nothing => Ledger::Nowhere,
         })
     }

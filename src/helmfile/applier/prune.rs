@@ -92,8 +92,12 @@ mod tests {
 
     fn record(ours: &[&str], adopted: &[&str]) -> Record {
         let mut record = Record { origin: Some("o".into()), ..Record::new("u") };
-        ours.iter().for_each(|name| record.own(&ReleaseId::new("n", *name), false));
-        adopted.iter().for_each(|name| record.own(&ReleaseId::new("n", *name), true));
+        for name in ours {
+            record.own(&ReleaseId::new("n", *name), false);
+        }
+        for name in adopted {
+            record.own(&ReleaseId::new("n", *name), true);
+        }
         record
     }
 

@@ -52,7 +52,9 @@ pub(crate) async fn recover(
         cluster.forget_release(&id.namespace, &id.name);
     }
     book.change(|record| {
-        delivered.iter().for_each(|id| record.own(id, false));
+        for id in &delivered {
+            record.own(id, false);
+        }
         record.run = None;
     })
     .await?;

@@ -66,7 +66,8 @@ pub(crate) struct Stage<'a> {
     values: Vec<PathBuf>,
     slots: Slots,
     claim: Option<Claim>,
-    _keys: Option<Keys>,
+    /// Held, since programs read its file.
+    keys: Option<Keys>,
 }
 
 impl<'a> Stage<'a> {
@@ -108,7 +109,7 @@ impl<'a> Stage<'a> {
             values: Vec::new(),
             slots: applier.slots(),
             claim,
-            _keys: None,
+            keys: None,
             connection,
         };
         stage.fill(keys.as_ref()).await?;
@@ -126,7 +127,7 @@ impl<'a> Stage<'a> {
         if !delivery.bare {
             stage.file = source_files::find_helmfile(&layout.source(), delivery.order.helmfile.as_deref())?;
         }
-        stage._keys = keys;
+        stage.keys = keys;
         Ok(stage)
     }
 

@@ -207,7 +207,7 @@ impl Workspace {
         let source = layout.source();
         match &contents.source {
             Source::Folder(folder) => {
-                tree::copy(folder, &source).map_err(io("copy the source to", &source))?
+                tree::copy(folder, &source).map_err(io("copy the source to", &source))?;
             }
             Source::Inline(text) => {
                 make_folder(&source)?;

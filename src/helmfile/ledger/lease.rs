@@ -70,10 +70,9 @@ fn step(lease: &Lease, me: &str, seen: Option<&Sight>, now: Instant) -> Step {
         spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
     let duration = seconds.map_or(DURATION, Duration::from_secs);
     match seen {
-        None => Step::Wait,
         Some(seen) if seen.version != lease.metadata.resource_version => Step::GiveUp,
         Some(seen) if now.duration_since(seen.since) >= duration => Step::Take,
-        Some(_) => Step::Wait,
+        _ => Step::Wait,
     }
 }
 

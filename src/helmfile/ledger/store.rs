@@ -22,7 +22,7 @@ const KEY: &str = "record.json";
 #[derive(Clone)]
 pub enum Ledger {
     /// In a ConfigMap.
-    ConfigMap(Place),
+    ConfigMap(Box<Place>),
     /// In a folder of this machine, which is made when it is needed.
     Folder(PathBuf),
     /// Nowhere: what a run does is forgotten at its end.

@@ -107,9 +107,9 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
         Turn::Suspended { delivered } => suspend(&mut status, *delivered, moment),
         Turn::UpToDate => {
             status.failures = 0;
-            say(&mut status, Word::ready(&delivered_message(before)), &[source_ready(before)], moment);
+            say(&mut status, &Word::ready(&delivered_message(before)), &[source_ready(before)], moment);
         }
-        Turn::Blocked(failure) => say(&mut status, Word::wrong(failure), &[], moment),
+        Turn::Blocked(failure) => say(&mut status, &Word::wrong(failure), &[], moment),
         Turn::Looked(health) => {
             status.failures = 0;
             judge(&mut status, health, &[source_ready(before)], moment);
@@ -131,7 +131,7 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
                 aspects.push((SOURCE_READY, ConditionStatus::False, failure.reason, failure.message.clone()));
             }
             let word = Word::wrong(failure);
-            say(&mut status, if *permanent { word.and(STALLED) } else { word }, &aspects, moment);
+            say(&mut status, &if *permanent { word.and(STALLED) } else { word }, &aspects, moment);
         }
         Turn::Destroying(message) => {
             let word = Word {
@@ -140,13 +140,13 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
                 message,
                 abnormal: Some(RECONCILING),
             };
-            say(&mut status, word, &[], moment);
+            say(&mut status, &word, &[], moment);
         }
         Turn::Destroyed(message) => {
             let gone = (DESTROYED, ConditionStatus::True, reason::DESTROYED, message.clone());
             let word =
                 Word { holds: ConditionStatus::False, reason: reason::DESTROYED, message, abnormal: None };
-            say(&mut status, word, &[gone], moment);
+            say(&mut status, &word, &[gone], moment);
         }
     }
     status
@@ -186,12 +186,12 @@ type Aspect = (&'static str, ConditionStatus, &'static str, String);
 const LASTING: [&str; 4] = [SOURCE_READY, APPLIED, PLAN_PENDING, DESTROYED];
 
 /// Sets all conditions; what was said of an aspect before stays.
-fn say(status: &mut HelmfileStatus, word: Word<'_>, aspects: &[Aspect], moment: Moment) {
+fn say(status: &mut HelmfileStatus, word: &Word<'_>, aspects: &[Aspect], moment: Moment) {
     status.observed_generation = moment.generation;
     set(status, word, aspects, moment);
 }
 
-fn set(status: &mut HelmfileStatus, word: Word<'_>, aspects: &[Aspect], moment: Moment) {
+fn set(status: &mut HelmfileStatus, word: &Word<'_>, aspects: &[Aspect], moment: Moment) {
     let mut all = vec![Condition::new(READY, word.holds, word.reason, word.message, moment.now)];
     all.extend(
         word.abnormal
@@ -219,7 +219,7 @@ fn suspend(status: &mut HelmfileStatus, delivered: bool, moment: Moment) {
         None => "suspended before the first delivery".to_owned(),
     };
     let holds = if healthy { ConditionStatus::True } else { ConditionStatus::False };
-    say(status, Word { holds, reason: reason::SUSPENDED, message: &message, abnormal: None }, &[], moment);
+    say(status, &Word { holds, reason: reason::SUSPENDED, message: &message, abnormal: None }, &[], moment);
 }
 
 fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment: Moment) {
@@ -247,12 +247,12 @@ fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment
             message: &ready.message,
             abnormal: Some(RECONCILING),
         };
-        return set(status, word, &aspects, moment);
+        return set(status, &word, &aspects, moment);
     }
     let message = format!("delivering {}: {cause}", short(attempt.revision));
     let holds = ConditionStatus::Unknown;
     let word = Word { holds, reason: reason::PROGRESSING, message: &message, abnormal: Some(RECONCILING) };
-    set(status, word, &aspects, moment);
+    set(status, &word, &aspects, moment);
 }
 
 fn deliver(status: &mut HelmfileStatus, attempt: Attempt<'_>, delivered: &Delivered, moment: Moment) {
@@ -292,21 +292,21 @@ fn judge(status: &mut HelmfileStatus, health: &Health, aspects: &[Aspect], momen
         Health::Good => {
             status.unhealthy_since = None;
             let message = delivered_message(status);
-            say(status, Word::ready(&message), aspects, moment);
+            say(status, &Word::ready(&message), aspects, moment);
         }
         Health::Waiting(sentence, patience) => {
             let since = *status.unhealthy_since.get_or_insert(moment.now);
             if clock::since(moment.now, since) < *patience {
                 let (holds, reason) = (ConditionStatus::Unknown, reason::WAITING_FOR_HEALTH);
                 let word = Word { holds, reason, message: sentence, abnormal: Some(RECONCILING) };
-                return say(status, word, aspects, moment);
+                return say(status, &word, aspects, moment);
             }
             let message = format!("not healthy after {}: {sentence}", GoDuration(*patience));
-            say(status, unhealthy(&message), aspects, moment);
+            say(status, &unhealthy(&message), aspects, moment);
         }
         Health::Bad(sentence) => {
             status.unhealthy_since.get_or_insert(moment.now);
-            say(status, unhealthy(sentence), aspects, moment);
+            say(status, &unhealthy(sentence), aspects, moment);
         }
     }
 }

@@ -248,7 +248,7 @@ proptest! {
                 6 => Turn::Delivered(TWO, Box::new(made(&[], 0))),
                 7 => failed(&failure, true),
                 8 => failed(&failure, false),
-                9 => Turn::Looked(Health::Waiting("waiting".into(), Duration::from_secs(60))),
+                9 => Turn::Looked(Health::Waiting("waiting".into(), Duration::from_mins(1))),
                 10 => Turn::Looked(Health::Bad("bad".into())),
                 11 => Turn::Looked(Health::Good),
                 12 => Turn::Blocked(failure.clone()),
