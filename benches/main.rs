@@ -15,6 +15,7 @@ mod support;
 mod applier;
 mod calls;
 mod hook;
+mod hundred;
 mod latency;
 mod memory;
 mod report;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use support::{control_plane::ControlPlane, tools::Tools};
 
 /// What can be named.
-const GROUPS: [&str; 4] = ["latency", "memory", "settle", "applier"];
+const GROUPS: [&str; 6] = ["latency", "memory", "settle", "applier", "hundred", "fleet"];
 /// Objects that settle, unless a number is given.
 const OBJECTS: usize = 2500;
 
@@ -62,6 +63,12 @@ async fn measure(args: &[String]) {
     }
     if wanted("applier") {
         in_time("applier", applier::no_change(&plane, &mut report)).await;
+    }
+    if wanted("hundred") {
+        in_time("hundred", hundred::deliveries(&plane, &mut report)).await;
+    }
+    if wanted("fleet") {
+        in_time("fleet", hundred::fleet(&plane, &mut report)).await;
     }
     plane.stop().await;
     report.print(tools);

@@ -2,8 +2,11 @@
 
 use std::{
     fs,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
+
+use crate::support::processes;
 
 /// Ticks per second of the times in /proc; the same on every Linux machine that we build for.
 const TICKS: f64 = 100.0;
@@ -42,6 +45,34 @@ fn mib(pid: i32, field: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     kib / 1024.0
+}
+
+/// Notes the most memory, in bytes, that a process and all below it take together; pages that several of them share are
+/// counted once. Never ends.
+pub(crate) async fn sample_tree(pid: i32, peak: &AtomicU64) {
+    loop {
+        let taken = tree(pid).into_iter().map(proportional).sum::<u64>();
+        peak.fetch_max(taken, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// A process and all below it.
+fn tree(pid: i32) -> Vec<i32> {
+    let mut all = vec![pid];
+    let mut at = 0;
+    while let Some(parent) = all.get(at).copied() {
+        all.extend(processes::children(parent));
+        at += 1;
+    }
+    all
+}
+
+/// What a process takes, in bytes, with its part of shared pages. Nothing when it has ended meanwhile.
+fn proportional(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or_default() << 10
 }
 
 /// Waits until a process has used next to no CPU for three seconds.

@@ -10,7 +10,7 @@ use super::{
     prepare::Delivery,
     prune::{self, Prune},
     recover::recover,
-    session::{Heard, Mode},
+    session::{Heard, Mode, Renders, in_place},
     stage::Stage,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
             HelmfileSpec, Inventory, PendingPrune,
             names::{self, annotation, reason},
         },
-        helm::{amend, cluster::Cluster},
+        helm::{amend, cluster::Cluster, release::ReleaseStatus},
         ledger::{ReleaseId, store::Place},
         volatile,
     },
@@ -117,6 +117,7 @@ impl Stage<'_> {
         settled.map_err(broken)?;
         let (pruned, pending) = self.prune(&heard, observer).await.map_err(broken)?;
         let whole = self.take_inventory(&heard, observer).await;
+        self.note_renders(&heard, &whole);
         let inventory = self.shown(&whole, observer).await;
         let changed = changed(&heard).into_iter().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
@@ -250,6 +251,18 @@ impl Stage<'_> {
             })
             .await?;
         Ok(Removed::Now)
+    }
+
+    /// What has just been upgraded is what was rendered for it: the next run need not look.
+    fn note_renders(&self, heard: &Heard, whole: &Whole) {
+        let mut renders = Renders::read(&self.renders());
+        for release in whole.0.iter().filter(|release| release.status == ReleaseStatus::Deployed.as_str()) {
+            let seen = heard.releases.get(&release.id).filter(|seen| seen.upgraded);
+            if let Some(what) = seen.and_then(|seen| seen.what.as_ref()) {
+                renders.note(&release.id, Some(in_place(what, &release.secret, release.revision)));
+            }
+        }
+        renders.write(&self.renders());
     }
 
     async fn take_inventory(&self, heard: &Heard, observer: &mut Observer) -> Whole {

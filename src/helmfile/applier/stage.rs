@@ -176,7 +176,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The file in which what needs no rendering is kept.
-    fn renders(&self) -> PathBuf {
+    pub(crate) fn renders(&self) -> PathBuf {
         self.workspace.layout().downloads().join("renders.json")
     }
 

@@ -142,6 +142,8 @@ pub struct Traits {
     pub lookup: bool,
     /// They can ask for API versions.
     pub api_versions: bool,
+    /// They can tell an installation from an upgrade, or the number of the revision.
+    pub revision: bool,
     /// Versions of Kubernetes' own API groups that they name.
     pub named: BTreeSet<String>,
 }
@@ -151,6 +153,7 @@ impl Traits {
     pub fn add(&mut self, text: &str) {
         self.lookup |= text.contains("lookup");
         self.api_versions |= text.contains("APIVersions");
+        self.revision |= ["IsInstall", "IsUpgrade", "Revision"].iter().any(|name| text.contains(name));
         for group in BUILT_IN {
             let versions = text.match_indices(group).filter_map(|(at, _)| {
                 let rest = text.split_at(at + group.len()).1.strip_prefix('/')?;
@@ -174,6 +177,7 @@ impl Traits {
     pub fn and(mut self, other: Self) -> Self {
         self.lookup |= other.lookup;
         self.api_versions |= other.api_versions;
+        self.revision |= other.revision;
         self.named.extend(other.named);
         self
     }

@@ -58,7 +58,8 @@ impl Session<'_> {
         if let Some(newest) = &state.newest {
             self.refuse_claimed(&id, newest).await.map_err(|objection| objection.message)?;
         }
-        let digest = self.digest(args, &id, &state, helm).await;
+        let what = self.what(args, &id, &state, helm).await;
+        let digest = what.as_ref().and_then(|what| what.in_place(&state));
         let known = digest.as_ref().is_some_and(|digest| self.renders().knows(&id, digest));
         let answer = if known {
             Answer { changed: false, text: String::new() }
@@ -74,17 +75,13 @@ impl Session<'_> {
         seen.chart.clone_from(&args.chart);
         seen.differs = Some(answer.changed);
         seen.deployed = state.deployed;
+        seen.what = what.filter(|what| what.is_upgrade_the_same).map(|what| what.digest);
         Ok(answer)
     }
 
-    /// A digest of everything that decides whether the release differs; `None` when that is not all in sight.
-    async fn digest(&self, args: &UpgradeArgs, id: &ReleaseId, state: &State, helm: &Helm) -> Option<String> {
-        let (deployed, newest) = (state.deployed.as_ref()?, state.newest.as_ref()?);
-        if args.three_way
-            || args.has_post_renderer()
-            || deployed.uid.is_empty()
-            || deployed.revision != newest.revision
-        {
+    /// A digest of everything that decides what the release renders to; `None` when that is not all in sight.
+    async fn what(&self, args: &UpgradeArgs, id: &ReleaseId, state: &State, helm: &Helm) -> Option<What> {
+        if args.three_way || args.has_post_renderer() {
             return None;
         }
         let mut files = plugin::files(args, &helm.folder)?.into_iter();
@@ -94,17 +91,42 @@ impl Session<'_> {
         let looked =
             tokio::task::spawn_blocking(move || chart::look(&path, &values, &inline)).await.ok()??;
         looked.pure.ok()?;
-        let inputs =
+        let is_upgrade_the_same = !looked.traits.revision;
+        let mut inputs =
             plugin::render_inputs(args, &id.namespace, state, helm, self.setting.cluster).await.ok()?;
         if inputs.iter().any(|input| input == "--dry-run=server") {
             return None;
         }
-        Some(digest::of_json(&json!({
+        if is_upgrade_the_same {
+            inputs.retain(|input| input != "--is-upgrade");
+        }
+        let digest = digest::of_json(&json!({
             "format": FORMAT, "program": env!("CARGO_PKG_VERSION"), "chart": looked.digest, "inputs": inputs,
-            "no-hooks": args.no_hooks, "tests": args.tests, "deployed": [deployed.uid, deployed.revision],
-            "helm": self.setting.helm,
-        })))
+            "no-hooks": args.no_hooks, "tests": args.tests, "helm": self.setting.helm,
+        }));
+        Some(What { digest, is_upgrade_the_same })
     }
+}
+
+/// What a release renders to, as a digest of all that it is made of.
+struct What {
+    digest: String,
+    /// Whether the same comes out whether it is installed or upgraded: then what was upgraded needs no look afterwards.
+    is_upgrade_the_same: bool,
+}
+
+impl What {
+    /// The same together with the revision that it is compared with; `None` when the newest one is not deployed.
+    fn in_place(&self, state: &State) -> Option<String> {
+        let (deployed, newest) = (state.deployed.as_ref()?, state.newest.as_ref()?);
+        let settled = !deployed.uid.is_empty() && deployed.revision == newest.revision;
+        settled.then(|| in_place(&self.digest, &deployed.uid, deployed.revision))
+    }
+}
+
+/// A digest of what a release renders to and of the revision that has it.
+pub(crate) fn in_place(what: &str, uid: &str, revision: u32) -> String {
+    digest::of_json(&json!([what, uid, revision]))
 }
 
 struct Answer {

@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub differs: Option<bool>,
     /// The deployed revision at that time.
     pub deployed: Option<ReleaseMeta>,
+    /// Digest of all that it renders to, where that is in sight and the same for an installation and an upgrade.
+    pub what: Option<String>,
     /// helm was permitted to install or upgrade it.
     pub upgraded: bool,
     /// helm was permitted to uninstall it.

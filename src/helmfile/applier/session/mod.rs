@@ -20,6 +20,7 @@ mod serve;
 mod slots;
 
 pub(crate) use answer::{Mode, Session, Setting};
+pub(crate) use compare::in_place;
 pub(crate) use heard::{Heard, Objection};
 pub(crate) use renders::Renders;
 pub(crate) use slots::Slots;
