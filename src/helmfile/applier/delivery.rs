@@ -91,7 +91,7 @@ impl Delivery<'_> {
     /// Runs helmfile, and then removes what has left it.
     pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, Broken> {
         let stage = Stage::set(self, observer).await?;
-        let ran = stage.deliver(observer).await;
+        let ran = stage.while_claimed(stage.deliver(observer)).await;
         stage.leave().await;
         ran
     }
@@ -187,7 +187,7 @@ impl Stage<'_> {
         let mut plan = Prune::default();
         if self.delivery.spec.prune && unheard {
             let approved = self.delivery.subject.annotation(annotation::APPROVE_PRUNE);
-            plan = prune::plan(&record, &self.listed().await?, &origin, approved);
+            plan = prune::plan(&record, &self.listed(observer).await?, &origin, approved);
         }
         let mut gone = Vec::new();
         for id in &plan.go {
@@ -202,12 +202,12 @@ impl Stage<'_> {
     }
 
     /// All releases in the file, whatever is selected: what is not there has left.
-    async fn listed(&self) -> Result<BTreeSet<ReleaseId>, PassError> {
+    async fn listed(&self, observer: &mut Observer) -> Result<BTreeSet<ReleaseId>, PassError> {
         let failed = |why: &str| {
             let message = format!("nothing is pruned, as helmfile could not list its releases: {why}");
             PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
         };
-        let listed = self.list().await?;
+        let (listed, _) = self.run(Mode::Look, observer).await?;
         if !listed.status.success() {
             return Err(failed(&listed.status.to_string()));
         }

@@ -135,6 +135,9 @@ impl PassError {
             Self::Ledger(error) | Self::Lease(LeaseError::Api(error)) if error.is_forbidden() => {
                 reason::FORBIDDEN
             }
+            Self::Ledger(error) | Self::Lease(LeaseError::Api(error)) if error.is_unreachable() => {
+                reason::CLUSTER_UNREACHABLE
+            }
             Self::Lease(_) | Self::Lost(_) => reason::HELD_ELSEWHERE,
             Self::Refused(objection) => objection.reason,
             Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,

@@ -6,8 +6,8 @@
 //! - `prepare`: values, variables and credentials, the source's revision, and the digest of all these `inputs`;
 //! - `decide`: whether there is anything to do;
 //! - `depends`: what has to be Ready first;
-//! - `stage`: a claim (Lease), the record (`book`), and a private `workspace` with a copy of the source, `values`, `plugins`,
-//!   a kubeconfig;
+//! - `filled`: a private `workspace` with a copy of the source, `values`, `plugins`, a kubeconfig;
+//! - `stage`: that, a claim (Lease) and the record (`book`);
 //! - `recover`: what a run that was killed has left;
 //! - `command`, `run` and `session`: the real helmfile in an environment made from nothing, with the front before helm;
 //! - `outcome`: what its exit status and its error output mean;
@@ -29,6 +29,7 @@ mod destroy;
 mod equipment;
 mod error;
 mod farewell;
+mod filled;
 mod inputs;
 mod inventory;
 mod link;

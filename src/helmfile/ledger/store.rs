@@ -46,7 +46,7 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The API server refused.
-    #[error("failed to {action} {kind} `{namespace}/{name}`: {}", describe(.source))]
+    #[error("failed to {action} {kind} `{namespace}/{name}`: {}", describe(.cause))]
     Api {
         /// What was tried.
         action: &'static str,
@@ -57,7 +57,7 @@ pub enum LedgerError {
         /// Its name.
         name: String,
         /// Why.
-        source: Box<kube::Error>,
+        cause: Box<kube::Error>,
     },
     /// Somebody else has an object of that name.
     #[error(
@@ -95,9 +95,14 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether the API server did not answer at all.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Api { cause, .. } if !matches!(&**cause, kube::Error::Api(_)))
+    }
+
     /// Whether a right is missing.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 403))
+        matches!(self, Self::Api { cause, .. } if matches!(&**cause, kube::Error::Api(status) if status.code == 403))
     }
 }
 
@@ -109,12 +114,12 @@ impl Place {
         kind: &'static str,
     ) -> impl Fn(kube::Error) -> LedgerError {
         let (namespace, name) = (self.namespace.clone(), self.name.clone());
-        move |source| LedgerError::Api {
+        move |cause| LedgerError::Api {
             action,
             kind,
             namespace: namespace.clone(),
             name: name.clone(),
-            source: Box::new(source),
+            cause: Box::new(cause),
         }
     }
 

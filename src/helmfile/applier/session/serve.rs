@@ -17,6 +17,11 @@ const QUESTION_LIMIT: u64 = 8 << 20;
 /// Opens the socket in `folder`.
 pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
     let (_open, path) = in_folder(folder, SOCKET)?;
+    // That of an earlier run in the same workspace.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     UnixListener::bind(path)
 }
 
