@@ -1,6 +1,8 @@
 //! The part of a pass that touches the cluster: from a revision to what helmfile made of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, stream};
 
 use super::{
     error::PassError,
@@ -157,21 +159,40 @@ impl Stage<'_> {
                 }
             }
         }
+        let now = self.newest(heard).await?;
         let origin = self.delivery.origin();
         let settled = self.book.change(|record| {
             for (id, seen) in &heard.releases {
-                if seen.uninstalled {
-                    record.forget(id);
-                } else if seen.upgraded {
-                    record.own(id, false);
-                } else if seen.differs == Some(false) {
-                    record.own(id, true);
+                match now.get(id) {
+                    // Nobody has touched it.
+                    None if seen.differs == Some(false) => record.own(id, true),
+                    Some(None | Some(ReleaseStatus::Uninstalled)) => record.forget(id),
+                    // One that was there before, and that we could not upgrade, is not ours to remove yet.
+                    Some(Some(status)) if seen.upgraded => {
+                        record.own(id, seen.existed && *status != ReleaseStatus::Deployed);
+                    }
+                    None | Some(Some(_)) => {}
                 }
             }
             record.run = None;
             record.origin.get_or_insert(origin);
         });
         Ok(settled.await?)
+    }
+
+    /// How the releases are that helm was permitted to change; those that are not there have no status.
+    async fn newest(&self, heard: &Heard) -> Result<BTreeMap<ReleaseId, Option<ReleaseStatus>>, PassError> {
+        const AT_ONCE: usize = 8;
+        let reads = heard.touched().map(|id| async move {
+            let history = self.cluster.history(&id.namespace, &id.name).await;
+            history.map(|history| (id.clone(), history.first().map(|newest| newest.status)))
+        });
+        let reads: Vec<_> = reads.collect();
+        let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+        let read: Result<BTreeMap<_, _>, _> = read.into_iter().collect();
+        read.map_err(|error| {
+            PassError::Helmfile(Failure::new(reason::FAILED, &error.to_string(), &self.scrub))
+        })
     }
 
     /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what is gone, and what waits.
