@@ -20,7 +20,7 @@ use crate::{
             HelmfileSpec, Inventory, PendingPrune,
             names::{self, annotation, reason},
         },
-        helm::{amend, cluster::Cluster},
+        helm::{amend, cluster::Cluster, release::ReleaseStatus},
         ledger::{ReleaseId, store::Place},
         volatile,
     },
@@ -51,6 +51,17 @@ pub(crate) enum Removed {
     Before,
     /// It is not proven to be ours.
     Stays,
+}
+
+/// What has become of the releases that helm was permitted to change.
+#[derive(Debug, Default)]
+struct Ended {
+    /// They have a revision that helm has made for us, whatever has become of it.
+    ours: BTreeSet<ReleaseId>,
+    /// They are not there any more.
+    gone: BTreeSet<ReleaseId>,
+    /// They are as helmfile wanted them.
+    done: Vec<ReleaseId>,
 }
 
 /// A run that failed, and what it had changed by then.
@@ -102,10 +113,13 @@ impl Stage<'_> {
         recover(&self.book, &self.cluster, observer).await?;
         let refresh_reason = self.refresh_reason().await;
         let (finished, heard) = self.run(Mode::Apply, observer).await?;
-        let changed = |heard: &Heard| heard.touched().map(ToString::to_string).collect::<Vec<_>>();
         let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
         let settled = self.settle(&heard).await;
-        let broken = |error| Broken { error, changed: changed(&heard) };
+        let changed: Vec<String> = match &settled {
+            Ok(done) => done.iter().map(ToString::to_string).collect(),
+            Err(_) => heard.touched().map(ToString::to_string).collect(),
+        };
+        let broken = |error| Broken { error, changed: changed.clone() };
         if let Some(objection) = &heard.objection {
             return Err(broken(PassError::Refused(objection.clone())));
         }
@@ -118,7 +132,7 @@ impl Stage<'_> {
         let (pruned, pending) = self.prune(&heard, observer).await.map_err(broken)?;
         let whole = self.take_inventory(&heard, observer).await;
         let inventory = self.shown(&whole, observer).await;
-        let changed = changed(&heard).into_iter().chain(pruned.iter().map(ToString::to_string)).collect();
+        let changed = changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
     }
 
@@ -141,36 +155,70 @@ impl Stage<'_> {
     }
 
     /// Writes down whose the releases are. What is as it should be, and was there before, is ours from now on without an
-    /// upgrade.
-    async fn settle(&self, heard: &Heard) -> Result<(), PassError> {
-        let labels = self.book.labels();
-        if !labels.is_empty() {
-            let unchanged =
-                heard.releases.values().filter(|seen| seen.differs == Some(false) && !seen.upgraded);
-            for deployed in unchanged.filter_map(|seen| seen.deployed.as_ref()) {
-                if !self.book.is_labelled(deployed) {
-                    let labelled = amend::label(self.cluster.client(), deployed, &labels).await;
-                    labelled.map_err(|error| {
-                        PassError::Helmfile(Failure::new(reason::FAILED, &error.to_string(), &self.scrub))
-                    })?;
-                }
-            }
-        }
+    /// upgrade. Gives the releases that were changed as helmfile wanted it.
+    async fn settle(&self, heard: &Heard) -> Result<Vec<ReleaseId>, PassError> {
+        self.label_what_is_right(heard).await?;
+        let ended = self.ended(heard).await?;
         let origin = self.delivery.origin();
         let settled = self.book.change(|record| {
             for (id, seen) in &heard.releases {
-                if seen.uninstalled {
+                if ended.gone.contains(id) {
                     record.forget(id);
-                } else if seen.upgraded {
+                } else if ended.ours.contains(id) {
                     record.own(id, false);
-                } else if seen.differs == Some(false) {
+                } else if seen.differs == Some(false) && !seen.uninstalled {
                     record.own(id, true);
                 }
             }
             record.run = None;
             record.origin.get_or_insert(origin);
         });
-        Ok(settled.await?)
+        settled.await?;
+        Ok(ended.done)
+    }
+
+    /// Labels releases that are as they should be, and were there before.
+    async fn label_what_is_right(&self, heard: &Heard) -> Result<(), PassError> {
+        let labels = self.book.labels();
+        if labels.is_empty() {
+            return Ok(());
+        }
+        let unchanged = heard.releases.values().filter(|seen| seen.differs == Some(false) && !seen.upgraded);
+        for deployed in unchanged.filter_map(|seen| seen.deployed.as_ref()) {
+            if !self.book.is_labelled(deployed) {
+                let labelled = amend::label(self.cluster.client(), deployed, &labels).await;
+                labelled.map_err(|error| self.failed(&error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What helm has made of the releases that it was permitted to change: that it failed is told to helmfile only.
+    async fn ended(&self, heard: &Heard) -> Result<Ended, PassError> {
+        let mut ended = Ended::default();
+        for (id, seen) in heard.releases.iter().filter(|(_, seen)| seen.upgraded || seen.uninstalled) {
+            self.cluster.forget_release(&id.namespace, &id.name);
+            let history = self.cluster.history(&id.namespace, &id.name).await;
+            let history = history.map_err(|error| self.failed(&error.to_string()))?;
+            let newest = history.first().filter(|newest| newest.status != ReleaseStatus::Uninstalled);
+            let Some(newest) = newest else {
+                ended.gone.insert(id.clone());
+                ended.done.extend(seen.uninstalled.then(|| id.clone()));
+                continue;
+            };
+            let is_new = seen.deployed.as_ref().is_none_or(|deployed| deployed.revision < newest.revision);
+            if seen.upgraded && is_new {
+                if self.book.is_labelled(newest) {
+                    ended.ours.insert(id.clone());
+                }
+                ended.done.extend((newest.status == ReleaseStatus::Deployed).then(|| id.clone()));
+            }
+        }
+        Ok(ended)
+    }
+
+    fn failed(&self, message: &str) -> PassError {
+        PassError::Helmfile(Failure::new(reason::FAILED, message, &self.scrub))
     }
 
     /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what is gone, and what waits.
@@ -194,7 +242,8 @@ impl Stage<'_> {
                 gone.push(id.clone());
             }
         }
-        if plan.held.is_none() {
+        // While nothing is pruned, what is missing has not been judged.
+        if plan.held.is_none() && (self.delivery.spec.prune || !unheard) {
             self.book.change(|record| record.origin = Some(origin)).await?;
         }
         Ok((gone, plan.held))
@@ -270,6 +319,14 @@ impl Stage<'_> {
     async fn shown(&self, whole: &Whole, observer: &mut Observer) -> Inventory {
         let shown = whole.shown();
         let (mut bounded, cut) = shown.bounded();
+        let before = self.delivery.subject.status.inventory.as_ref();
+        if !cut
+            && before.is_some_and(|before| before.overflow.is_some())
+            && let Some(place) = self.overflow().await
+            && let Err(error) = place.remove().await
+        {
+            observer.line(&format!("failed to remove an inventory that is not needed any more: {error}"));
+        }
         if cut && let Some(place) = self.overflow().await {
             let text = serde_json::to_string(&shown).unwrap_or_default();
             match place.write_text("inventory.json", &text).await {
