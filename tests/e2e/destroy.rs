@@ -96,12 +96,12 @@ async fn a_change_of_mind_before_the_deletion_counts_however_it_is_deleted() {
     let _operator = stage.start(&[]).await;
     stage.apply("h", stage.spec(&json!({}))).await;
     stage.applied("h", &stage.repository.head()).await;
-    let object = stage.apply("h", destroying(&stage)).await;
-    let generation = object["metadata"]["generation"].clone();
-    let seen = |object: &Value| {
-        object["status"]["observedGeneration"] == generation && find(object, READY)["status"] == "True"
-    };
-    stage.scene.until(&helmfile(), "h", "delivered with another policy", seen).await;
+    let owners =
+        async || stage.scene.get(&config_map(), "h.helmfile").await["metadata"]["ownerReferences"].clone();
+    assert!(owners().await.is_array(), "it goes with its Helmfile");
+    stage.apply("h", destroying(&stage)).await;
+    stage.acted("h", "True").await;
+    assert!(owners().await.is_null(), "the proof outlives a deletion in the foreground");
     delete(&stage, "h", PropagationPolicy::Foreground).await;
     gone(&stage, "h").await;
     assert_eq!(stage.releases().await, [""; 0]);
@@ -111,9 +111,15 @@ async fn a_change_of_mind_before_the_deletion_counts_however_it_is_deleted() {
     stage.apply("o", destroying(&stage)).await;
     stage.applied("o", &stage.repository.head()).await;
     stage.apply("o", stage.spec(&json!({}))).await;
+    stage.acted("o", "True").await;
     delete(&stage, "o", PropagationPolicy::Foreground).await;
     gone(&stage, "o").await;
     assert_eq!(stage.releases().await, ["a", "b"]);
+    wait_until("the record to go with it", SOON, async || {
+        let found = stage.scene.get(&config_map(), "o.helmfile").await;
+        if found.is_null() { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     control_plane::ControlPlane,
-    helmfiles::{Deliveries, ONE_RELEASE},
-    scene::{SOON, config_map},
+    helmfiles::{Deliveries, ONE_RELEASE, helmfile},
+    scene::{SOON, config_map, find},
     tools::guard,
     wait::wait_until,
 };
@@ -53,6 +53,16 @@ impl Deliveries<'_> {
         let mut spec = json!({"source": self.source(""), "interval": "1s", "wait": false});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         spec
+    }
+
+    /// Waits until the spec as it is now has been acted upon, with this status of Ready.
+    pub async fn acted(&self, name: &str, status: &str) -> Value {
+        let is_now = |object: &Value| {
+            find(object, "Ready")["status"] == status
+                && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+        };
+        self.scene.until(&helmfile(), name, &format!("Ready={status} for the spec of now"), is_now).await;
+        self.ready(name, status, "").await
     }
 
     /// Commits a helmfile.
