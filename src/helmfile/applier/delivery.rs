@@ -256,8 +256,11 @@ impl Stage<'_> {
             PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
         };
         let listed = self.list().await?;
-        if !listed.status.success() {
-            return Err(failed(&listed.status.to_string()));
+        match outcome::read(listed.status, &listed.stderr, &self.scrub) {
+            Outcome::Applied | Outcome::Unchanged => {}
+            // That is how helmfile lists a file without releases.
+            Outcome::NothingSelected => return Ok(BTreeSet::new()),
+            Outcome::Failed(failure) => return Err(failed(&failure.message)),
         }
         prune::read(&listed.stdout, &self.namespace).map_err(|error| failed(&error.to_string()))
     }
