@@ -24,7 +24,7 @@ use crate::{
         ledger::{ReleaseId, store::Place},
         volatile,
     },
-    process::SessionError,
+    process::{Finished, SessionError},
 };
 
 /// What a run of helmfile came to.
@@ -71,11 +71,13 @@ pub(crate) struct Broken {
     pub error: PassError,
     /// The releases that were installed, upgraded or removed.
     pub changed: Vec<String>,
+    /// The releases as they are now, if the run has touched any.
+    pub inventory: Option<Inventory>,
 }
 
 impl<E: Into<PassError>> From<E> for Broken {
     fn from(error: E) -> Self {
-        Self { error: error.into(), changed: Vec::new() }
+        Self { error: error.into(), changed: Vec::new(), inventory: None }
     }
 }
 
@@ -113,13 +115,29 @@ impl Stage<'_> {
         recover(&self.book, &self.cluster, observer).await?;
         let refresh_reason = self.refresh_reason().await;
         let (finished, heard) = self.run(Mode::Apply, observer).await?;
+        match self.conclude(&finished, &heard, refresh_reason, observer).await {
+            Err(broken) if heard.touched().next().is_some() => {
+                Err(Broken { inventory: self.left_behind(observer).await, ..broken })
+            }
+            other => other,
+        }
+    }
+
+    /// From what helmfile has done to what there is.
+    async fn conclude(
+        &self,
+        finished: &Finished,
+        heard: &Heard,
+        refresh_reason: Option<String>,
+        observer: &mut Observer,
+    ) -> Result<Ran, Broken> {
         let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
-        let settled = self.settle(&heard).await;
+        let settled = self.settle(heard).await;
         let changed: Vec<String> = match &settled {
             Ok(done) => done.iter().map(ToString::to_string).collect(),
             Err(_) => heard.touched().map(ToString::to_string).collect(),
         };
-        let broken = |error| Broken { error, changed: changed.clone() };
+        let broken = |error| Broken { error, changed: changed.clone(), inventory: None };
         if let Some(objection) = &heard.objection {
             return Err(broken(PassError::Refused(objection.clone())));
         }
@@ -129,8 +147,8 @@ impl Stage<'_> {
             Outcome::Failed(failure) => return Err(broken(PassError::Helmfile(failure))),
         }
         settled.map_err(broken)?;
-        let (pruned, pending) = self.prune(&heard, observer).await.map_err(broken)?;
-        let whole = self.take_inventory(&heard, observer).await;
+        let (pruned, pending) = self.prune(heard, observer).await.map_err(broken)?;
+        let whole = self.take_inventory(heard, observer).await;
         let inventory = self.shown(&whole, observer).await;
         let changed = changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
@@ -316,6 +334,21 @@ impl Stage<'_> {
             whole.write(&self.inventory());
         }
         whole
+    }
+
+    /// What there is of ours after a run that failed in the middle; `None` when that can't be told.
+    async fn left_behind(&self, observer: &mut Observer) -> Option<Inventory> {
+        let record = self.book.record().await;
+        let wanted = inventory::wanted(&Heard::default(), &record);
+        let earlier = Whole::read(&self.inventory());
+        let mut is_whole = true;
+        let unreadable = |_: &ReleaseId, _| is_whole = false;
+        let whole = inventory::take(&self.cluster, wanted, &record, earlier.as_ref(), unreadable).await;
+        if !is_whole {
+            return None;
+        }
+        whole.write(&self.inventory());
+        Some(self.shown(&whole, observer).await)
     }
 
     /// As much of the inventory as a status holds; all of it is in a ConfigMap then.
