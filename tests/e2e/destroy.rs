@@ -258,3 +258,59 @@ async fn without_destroy_the_releases_stay_and_nothing_is_stuck() {
     }
     assert!(operator.stop().await.success());
 }
+
+#[tokio::test]
+async fn an_operator_that_is_killed_while_it_destroys_goes_on_with_what_is_left() {
+    let stage = deliveries(shared().await, "destroy-killed", &helmfile_of(&["placeholder"])).await;
+    let folder = stage.scene.folder().display().to_string();
+    let file = format!(
+        "releases:\n- {{name: a, chart: ./chart}}\n- name: b\n  chart: ./chart\n  needs: [a]\n- name: c\n  chart: ./chart\n  needs: [b]\n  hooks:\n  - events: [postuninstall]\n    command: sh\n    args: [-c, 'touch {folder}/there; while [ ! -e {folder}/go ]; do sleep 0.05; done']\n"
+    );
+    let commit = stage.commit_helmfile(&file);
+    let mut operator = stage.start(&[]).await;
+    stage.apply("h", destroying(&stage)).await;
+    stage.applied("h", &commit).await;
+    delete(&stage, "h", PropagationPolicy::Background).await;
+    wait_until("one release to be gone", SOON, async || {
+        if stage.scene.folder().join("there").exists() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    assert_eq!(stage.releases().await, ["a", "b"]);
+    operator.kill().await;
+    stage.scene.write("go", "", 0o644);
+    assert!(stage.scene.get(&helmfile(), "h").await.is_object());
+    let _operator = stage.start(&[]).await;
+    gone(&stage, "h").await;
+    assert_eq!(stage.releases().await, [""; 0]);
+    nothing_is_left_beside(&stage, "h").await;
+}
+
+#[tokio::test]
+async fn what_a_delivery_that_failed_has_left_is_named_when_somebody_gives_up() {
+    let stage = deliveries(shared().await, "destroy-half", &helmfile_of(&["a"])).await;
+    stage.repository.commit(&STUBBORN);
+    let broken = "{{ if .Values.broken }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: Also_Not_A_Name}\n{{ end }}\n";
+    stage.repository.commit(&[
+        ("chart/templates/broken.yaml", broken),
+        ("helmfile.yaml", "releases:\n- {name: a, chart: ./stubborn}\n- {name: b, chart: ./chart, needs: [a], values: [{broken: true}]}\n"),
+    ]);
+    let _operator = stage.start(&[]).await;
+    stage.apply("h", destroying(&stage)).await;
+    stage.ready("h", "False", "release `b`").await;
+    delete(&stage, "h", PropagationPolicy::Background).await;
+    let failed = |object: &Value| find(object, READY)["reason"] == "DestroyFailed";
+    stage.scene.until(&helmfile(), "h", "failed", failed).await;
+    stage.scene.patch(&helmfile(), "h", json!({"metadata": {"annotations": {GIVE_UP: "true"}}})).await;
+    gone(&stage, "h").await;
+    let namespace = &stage.scene.namespace;
+    wait_until("an Event that names what is left", SOON, async || {
+        let events = stage.scene.events("h").await;
+        let says = |event: &&Value| {
+            event["note"]
+                .as_str()
+                .is_some_and(|note| note.contains("left") && note.contains(&format!("{namespace}/a")))
+        };
+        events.iter().find(says).map(|_| ()).ok_or_else(|| format!("{events:#?}"))
+    })
+    .await;
+}
