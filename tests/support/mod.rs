@@ -16,6 +16,7 @@ pub mod kubectl;
 pub mod kubelet;
 pub mod operator;
 pub mod processes;
+pub mod releases;
 pub mod scene;
 pub mod server;
 pub mod tools;

@@ -1,6 +1,6 @@
 //! The part of a pass that touches the cluster: from a revision to what helmfile made of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream};
 
@@ -26,7 +26,7 @@ use crate::{
         ledger::{ReleaseId, store::Place},
         volatile,
     },
-    process::SessionError,
+    process::{Finished, SessionError},
 };
 
 /// What a run of helmfile came to.
@@ -55,6 +55,17 @@ pub(crate) enum Removed {
     Stays,
 }
 
+/// What has become of the releases that helm was permitted to change.
+#[derive(Debug, Default)]
+struct Ended {
+    /// They have a revision that helm has made for us, whatever has become of it.
+    ours: BTreeSet<ReleaseId>,
+    /// They are not there any more.
+    gone: BTreeSet<ReleaseId>,
+    /// They are as helmfile wanted them.
+    done: Vec<ReleaseId>,
+}
+
 /// A run that failed, and what it had changed by then.
 #[derive(Debug)]
 pub(crate) struct Broken {
@@ -62,11 +73,13 @@ pub(crate) struct Broken {
     pub error: PassError,
     /// The releases that were installed, upgraded or removed.
     pub changed: Vec<String>,
+    /// The releases as they are now, if the run has touched any.
+    pub inventory: Option<Inventory>,
 }
 
 impl<E: Into<PassError>> From<E> for Broken {
     fn from(error: E) -> Self {
-        Self { error: error.into(), changed: Vec::new() }
+        Self { error: error.into(), changed: Vec::new(), inventory: None }
     }
 }
 
@@ -104,10 +117,29 @@ impl Stage<'_> {
         recover(&self.book, &self.cluster, observer).await?;
         let refresh_reason = self.refresh_reason().await;
         let (finished, heard) = self.run(Mode::Apply, observer).await?;
-        let changed = |heard: &Heard| heard.touched().map(ToString::to_string).collect::<Vec<_>>();
+        match self.conclude(&finished, &heard, refresh_reason, observer).await {
+            Err(broken) if heard.touched().next().is_some() => {
+                Err(Broken { inventory: self.left_behind(observer).await, ..broken })
+            }
+            other => other,
+        }
+    }
+
+    /// From what helmfile has done to what there is.
+    async fn conclude(
+        &self,
+        finished: &Finished,
+        heard: &Heard,
+        refresh_reason: Option<String>,
+        observer: &mut Observer,
+    ) -> Result<Ran, Broken> {
         let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
-        let settled = self.settle(&heard).await;
-        let broken = |error| Broken { error, changed: changed(&heard) };
+        let settled = self.settle(heard).await;
+        let changed: Vec<String> = match &settled {
+            Ok(done) => done.iter().map(ToString::to_string).collect(),
+            Err(_) => heard.touched().map(ToString::to_string).collect(),
+        };
+        let broken = |error| Broken { error, changed: changed.clone(), inventory: None };
         if let Some(objection) = &heard.objection {
             return Err(broken(PassError::Refused(objection.clone())));
         }
@@ -117,11 +149,11 @@ impl Stage<'_> {
             Outcome::Failed(failure) => return Err(broken(PassError::Helmfile(failure))),
         }
         settled.map_err(broken)?;
-        let (pruned, pending) = self.prune(&heard, observer).await.map_err(broken)?;
-        let whole = self.take_inventory(&heard, observer).await;
-        self.note_renders(&heard, &whole);
+        let (pruned, pending) = self.prune(heard, observer).await.map_err(broken)?;
+        let whole = self.take_inventory(heard, observer).await;
+        self.note_renders(heard, &whole);
         let inventory = self.shown(&whole, observer).await;
-        let changed = changed(&heard).into_iter().chain(pruned.iter().map(ToString::to_string)).collect();
+        let changed = changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
     }
 
@@ -144,55 +176,74 @@ impl Stage<'_> {
     }
 
     /// Writes down whose the releases are. What is as it should be, and was there before, is ours from now on without an
-    /// upgrade.
-    async fn settle(&self, heard: &Heard) -> Result<(), PassError> {
-        let labels = self.book.labels();
-        if !labels.is_empty() {
-            let unchanged =
-                heard.releases.values().filter(|seen| seen.differs == Some(false) && !seen.upgraded);
-            for deployed in unchanged.filter_map(|seen| seen.deployed.as_ref()) {
-                if !self.book.is_labelled(deployed) {
-                    let labelled = amend::label(self.cluster.client(), deployed, &labels).await;
-                    labelled.map_err(|error| {
-                        PassError::Helmfile(Failure::new(reason::FAILED, &error.to_string(), &self.scrub))
-                    })?;
-                }
-            }
-        }
-        let now = self.newest(heard).await?;
+    /// upgrade. Gives the releases that were changed as helmfile wanted it.
+    async fn settle(&self, heard: &Heard) -> Result<Vec<ReleaseId>, PassError> {
+        self.label_what_is_right(heard).await?;
+        let ended = self.ended(heard).await?;
         let origin = self.delivery.origin();
         let settled = self.book.change(|record| {
             for (id, seen) in &heard.releases {
-                match now.get(id) {
-                    // Nobody has touched it.
-                    None if seen.differs == Some(false) => record.own(id, true),
-                    Some(None | Some(ReleaseStatus::Uninstalled)) => record.forget(id),
-                    // One that was there before, and that we could not upgrade, is not ours to remove yet.
-                    Some(Some(status)) if seen.upgraded => {
-                        record.own(id, seen.existed && *status != ReleaseStatus::Deployed);
-                    }
-                    None | Some(Some(_)) => {}
+                if ended.gone.contains(id) {
+                    record.forget(id);
+                } else if ended.ours.contains(id) {
+                    record.own(id, false);
+                } else if seen.differs == Some(false) && !seen.uninstalled {
+                    record.own(id, true);
                 }
             }
             record.run = None;
             record.origin.get_or_insert(origin);
         });
-        Ok(settled.await?)
+        settled.await?;
+        Ok(ended.done)
     }
 
-    /// How the releases are that helm was permitted to change; those that are not there have no status.
-    async fn newest(&self, heard: &Heard) -> Result<BTreeMap<ReleaseId, Option<ReleaseStatus>>, PassError> {
+    /// Labels releases that are as they should be, and were there before.
+    async fn label_what_is_right(&self, heard: &Heard) -> Result<(), PassError> {
+        let labels = self.book.labels();
+        if labels.is_empty() {
+            return Ok(());
+        }
+        let unchanged = heard.releases.values().filter(|seen| seen.differs == Some(false) && !seen.upgraded);
+        for deployed in unchanged.filter_map(|seen| seen.deployed.as_ref()) {
+            if !self.book.is_labelled(deployed) {
+                let labelled = amend::label(self.cluster.client(), deployed, &labels).await;
+                labelled.map_err(|error| self.failed(&error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What helm has made of the releases that it was permitted to change: that it failed is told to helmfile only.
+    async fn ended(&self, heard: &Heard) -> Result<Ended, PassError> {
         const AT_ONCE: usize = 8;
-        let reads = heard.touched().map(|id| async move {
-            let history = self.cluster.history(&id.namespace, &id.name).await;
-            history.map(|history| (id.clone(), history.first().map(|newest| newest.status)))
-        });
-        let reads: Vec<_> = reads.collect();
+        let touched = heard.releases.iter().filter(|(_, seen)| seen.upgraded || seen.uninstalled);
+        let reads: Vec<_> = touched
+            .map(|(id, seen)| async move { (id, seen, self.cluster.history(&id.namespace, &id.name).await) })
+            .collect();
         let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
-        let read: Result<BTreeMap<_, _>, _> = read.into_iter().collect();
-        read.map_err(|error| {
-            PassError::Helmfile(Failure::new(reason::FAILED, &error.to_string(), &self.scrub))
-        })
+        let mut ended = Ended::default();
+        for (id, seen, history) in read {
+            let history = history.map_err(|error| self.failed(&error.to_string()))?;
+            let newest = history.first().filter(|newest| newest.status != ReleaseStatus::Uninstalled);
+            let Some(newest) = newest else {
+                ended.gone.insert(id.clone());
+                ended.done.extend(seen.uninstalled.then(|| id.clone()));
+                continue;
+            };
+            let is_new = seen.deployed.as_ref().is_none_or(|deployed| deployed.revision < newest.revision);
+            if seen.upgraded && is_new {
+                if self.book.is_labelled(newest) {
+                    ended.ours.insert(id.clone());
+                }
+                ended.done.extend((newest.status == ReleaseStatus::Deployed).then(|| id.clone()));
+            }
+        }
+        Ok(ended)
+    }
+
+    fn failed(&self, message: &str) -> PassError {
+        PassError::Helmfile(Failure::new(reason::FAILED, message, &self.scrub))
     }
 
     /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what is gone, and what waits.
@@ -216,7 +267,8 @@ impl Stage<'_> {
                 gone.push(id.clone());
             }
         }
-        if plan.held.is_none() {
+        // While nothing is pruned, what is missing has not been judged.
+        if plan.held.is_none() && (self.delivery.spec.prune || !unheard) {
             self.book.change(|record| record.origin = Some(origin)).await?;
         }
         Ok((gone, plan.held))
@@ -229,8 +281,11 @@ impl Stage<'_> {
             PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
         };
         let (listed, _) = self.run(Mode::Look, observer).await?;
-        if !listed.status.success() {
-            return Err(failed(&listed.status.to_string()));
+        match outcome::read(listed.status, &listed.stderr, &self.scrub) {
+            Outcome::Applied | Outcome::Unchanged => {}
+            // That is how helmfile lists a file without releases.
+            Outcome::NothingSelected => return Ok(BTreeSet::new()),
+            Outcome::Failed(failure) => return Err(failed(&failure.message)),
         }
         prune::read(&listed.stdout, &self.namespace).map_err(|error| failed(&error.to_string()))
     }
@@ -300,10 +355,33 @@ impl Stage<'_> {
         whole
     }
 
+    /// What there is of ours after a run that failed in the middle; `None` when that can't be told.
+    async fn left_behind(&self, observer: &mut Observer) -> Option<Inventory> {
+        let record = self.book.record().await;
+        let wanted = inventory::wanted(&Heard::default(), &record);
+        let earlier = Whole::read(&self.inventory());
+        let mut is_whole = true;
+        let unreadable = |_: &ReleaseId, _| is_whole = false;
+        let whole = inventory::take(&self.cluster, wanted, &record, earlier.as_ref(), unreadable).await;
+        if !is_whole {
+            return None;
+        }
+        whole.write(&self.inventory());
+        Some(self.shown(&whole, observer).await)
+    }
+
     /// As much of the inventory as a status holds; all of it is in a ConfigMap then.
     async fn shown(&self, whole: &Whole, observer: &mut Observer) -> Inventory {
         let shown = whole.shown();
         let (mut bounded, cut) = shown.bounded();
+        let before = self.delivery.subject.status.inventory.as_ref();
+        if !cut
+            && before.is_some_and(|before| before.overflow.is_some())
+            && let Some(place) = self.overflow().await
+            && let Err(error) = place.remove().await
+        {
+            observer.line(&format!("failed to remove an inventory that is not needed any more: {error}"));
+        }
         if cut && let Some(place) = self.overflow().await {
             let text = serde_json::to_string(&shown).unwrap_or_default();
             match place.write_text("inventory.json", &text).await {

@@ -192,12 +192,14 @@ impl Applier {
             Err(Broken { error, .. }) if delivery.stop.is_cancelled() || was_stopped(&error) => {
                 return Err(Stopped);
             }
-            Err(Broken { error, changed }) => {
+            Err(Broken { error, changed, inventory }) => {
                 let scrub = Scrub::default().and_secrets(&delivery.inputs.secrets);
                 let failure = error.failure(&scrub);
                 observer.failure(&failure.message);
                 let (permanent, source) = (error.is_permanent(), error.is_source());
                 let turn = Turn::Failed { failure, permanent, source, started: Some((attempt, changed)) };
+                let inventory = inventory.or_else(|| started.inventory.clone());
+                let started = HelmfileStatus { inventory, ..started };
                 self.answer(subject, &started, &turn, None, Verdict::Failed)
             }
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     digest,
@@ -70,7 +71,9 @@ pub(crate) fn plan(
         return Prune { go: gone, held: None };
     };
     let names: Vec<String> = gone.iter().map(ToString::to_string).collect();
-    let id: String = digest::sha256_hex(names.join(",").as_bytes()).chars().take(12).collect();
+    // A yes to one change of place is none to another.
+    let question = digest::of_json(&json!([names, origin]));
+    let id: String = question.chars().take(12).collect();
     if approved == Some(&id) {
         return Prune { go: gone, held: None };
     }

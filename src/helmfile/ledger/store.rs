@@ -144,16 +144,38 @@ impl Place {
         Err(LedgerError::Foreign { kind, namespace: self.namespace.clone(), name: self.name.clone() })
     }
 
-    /// One text of a ConfigMap of ours; `None` when there is none.
+    /// The ConfigMap of ours, if there is one.
+    async fn read(&self) -> Result<Option<ConfigMap>, LedgerError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = in_time(api.get_opt(&self.name)).await.map_err(self.failed("read", "ConfigMap"))?;
+        if let Some(found) = &found {
+            self.refuse_foreign("ConfigMap", found)?;
+        }
+        Ok(found)
+    }
+
+    /// One text of the ConfigMap; `None` when there is none.
     ///
     /// # Errors
     /// When it can't be read, or is not ours.
     pub async fn read_text(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self.read().await?.and_then(|found| found.data?.remove(key)))
+    }
+
+    /// Gives the ConfigMap the owner that it should have, or none.
+    async fn bind(&self, found: &ConfigMap) -> Result<(), LedgerError> {
+        let has: Vec<&str> =
+            found.metadata.owner_references.iter().flatten().map(|owner| owner.uid.as_str()).collect();
+        let should: Vec<&str> = self.owner.iter().map(|owner| owner.uid.as_str()).collect();
+        if has == should {
+            return Ok(());
+        }
+        let owners: Vec<&OwnerReference> = self.owner.iter().collect();
+        let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let found = in_time(api.get_opt(&self.name)).await.map_err(self.failed("read", "ConfigMap"))?;
-        let Some(found) = found else { return Ok(None) };
-        self.refuse_foreign("ConfigMap", &found)?;
-        Ok(found.data.and_then(|mut data| data.remove(key)))
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let bound = in_time(api.patch_metadata(&self.name, &params, &patch)).await;
+        bound.map(drop).map_err(self.failed("change", "ConfigMap"))
     }
 
     /// Makes the ConfigMap hold this text and nothing else.
@@ -188,13 +210,20 @@ pub(super) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
 }
 
 impl Ledger {
-    /// The record, or an empty one, for the Helmfile with this UID.
+    /// The record, or an empty one, for the Helmfile with this UID. From now on it goes with the Helmfile, or outlives it, as
+    /// the place says: the policy may have changed since it was written.
     ///
     /// # Errors
     /// When there is one that can't be read.
     pub async fn load(&self, uid: &str) -> Result<Record, LedgerError> {
         let text = match self {
-            Self::ConfigMap(place) => place.read_text(KEY).await?,
+            Self::ConfigMap(place) => {
+                let found = place.read().await?;
+                if let Some(found) = &found {
+                    place.bind(found).await?;
+                }
+                found.and_then(|found| found.data?.remove(KEY))
+            }
             Self::Folder(folder) => match fs::read_to_string(folder.join(KEY)) {
                 Ok(text) => Some(text),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,

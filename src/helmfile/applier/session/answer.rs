@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
             },
             Command::Upgrade { release, namespace } => {
                 let id = self.id(namespace, release);
-                match self.may_upgrade(&id).await {
+                match self.may_upgrade(&id, &asked.args).await {
                     Ok(labels) => self.become_helm(asked, labels, Some(id)).await,
                     Err(objection) => (Told::refuse(&objection.message), None),
                 }

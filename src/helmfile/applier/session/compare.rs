@@ -74,7 +74,6 @@ impl Session<'_> {
         let seen = heard.release(&id);
         seen.chart.clone_from(&args.chart);
         seen.differs = Some(answer.changed);
-        seen.existed = state.newest.is_some();
         seen.deployed = state.deployed;
         seen.what = what.filter(|what| what.is_upgrade_the_same).map(|what| what.digest);
         Ok(answer)

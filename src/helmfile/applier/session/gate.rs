@@ -14,8 +14,13 @@ use crate::helmfile::{
 };
 
 impl Session<'_> {
-    /// Whether helm may install or upgrade a release; with the flags that make it ours. It is in the record then.
-    pub(super) async fn may_upgrade(&self, id: &ReleaseId) -> Result<Vec<String>, Objection> {
+    /// Whether helm may install or upgrade a release, called like this; with the flags that make it ours. It is in the record
+    /// then.
+    pub(super) async fn may_upgrade(
+        &self,
+        id: &ReleaseId,
+        args: &[String],
+    ) -> Result<Vec<String>, Objection> {
         if self.setting.mode != Mode::Apply {
             return Err(self.objection(&Objection {
                 reason: reason::FAILED,
@@ -23,14 +28,18 @@ impl Session<'_> {
                 permanent: false,
             }));
         }
-        if let Some(newest) = self.newest(id).await? {
-            self.refuse_claimed(id, &newest).await?;
-            self.refuse_locked(id, &newest).await?;
+        let newest = self.newest(id).await?;
+        if let Some(newest) = &newest {
+            self.refuse_claimed(id, newest).await?;
+            self.refuse_locked(id, newest).await?;
         }
         self.record(id).await?;
+        let is_first = newest.is_none_or(|newest| newest.status == ReleaseStatus::Failed)
+            && self.heard().release(id).deployed.is_none();
         self.heard().release(id).upgraded = true;
-        let labels = self.setting.book.labels();
-        Ok(labels.into_iter().map(|(name, value)| format!("--labels={name}={value}")).collect())
+        let labels = self.setting.book.labels().into_iter();
+        let force = (is_first && takes_over(args)).then(|| "--force-conflicts".to_owned());
+        Ok(labels.map(|(name, value)| format!("--labels={name}={value}")).chain(force).collect())
     }
 
     /// Whether helm may uninstall a release; `false` when it is to be left alone.
@@ -129,5 +138,30 @@ impl Session<'_> {
     fn objection(&self, objection: &Objection) -> Objection {
         self.heard().object(objection);
         objection.clone()
+    }
+}
+
+/// Whether a call of helm is to take over objects that are there, applied by the API server: their fields belong to whoever
+/// has made them, and without force that is a conflict.
+fn takes_over(args: &[String]) -> bool {
+    let has = |start: &str| args.iter().any(|word| word.starts_with(start));
+    has("--take-ownership") && !has("--force") && !has("--server-side")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_takeover_by_the_api_server_is_by_force() {
+        let takes = |line: &str| takes_over(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(takes("upgrade --install a b --take-ownership"));
+        for line in [
+            "upgrade --install a b",
+            "upgrade --install a b --take-ownership --server-side=false",
+            "upgrade --install a b --take-ownership --force-replace",
+        ] {
+            assert!(!takes(line), "{line}");
+        }
     }
 }

@@ -11,8 +11,6 @@ pub(crate) struct Seen {
     pub chart: String,
     /// Whether an upgrade would change anything; `None` when nobody asked.
     pub differs: Option<bool>,
-    /// Whether there was any revision of it, deployed or not.
-    pub existed: bool,
     /// The deployed revision at that time.
     pub deployed: Option<ReleaseMeta>,
     /// Digest of all that it renders to, where that is in sight and the same for an installation and an upgrade.

@@ -1,6 +1,6 @@
 //! The socket of a session.
 
-use std::{io, path::Path};
+use std::{fs, io, path::Path};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
@@ -14,15 +14,13 @@ use crate::helmfile::helm::front::{Asked, SOCKET, Told, in_folder};
 /// The longest question, in bytes: arguments and environment of a process have less room.
 const QUESTION_LIMIT: u64 = 8 << 20;
 
-/// Opens the socket in `folder`.
+/// Opens the socket in `folder`. One of a session before it, which has ended, makes way.
 pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
     let (_open, path) = in_folder(folder, SOCKET)?;
-    // That of an earlier run in the same workspace.
-    match std::fs::remove_file(&path) {
+    match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        _ => UnixListener::bind(path),
     }
-    UnixListener::bind(path)
 }
 
 impl Session<'_> {
