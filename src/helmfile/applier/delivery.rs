@@ -24,7 +24,7 @@ use crate::{
         ledger::{ReleaseId, store::Place},
         volatile,
     },
-    process::SessionError,
+    process::{Finished, SessionError},
 };
 
 /// What a run of helmfile came to.
@@ -99,9 +99,11 @@ impl Delivery<'_> {
 
 impl Stage<'_> {
     async fn deliver(&self, observer: &mut Observer) -> Result<Ran, Broken> {
-        recover(&self.book, &self.cluster, observer).await?;
+        recover(&self.book, &self.cluster, self.last_of_others(), observer).await?;
         let refresh_reason = self.refresh_reason().await;
-        let (finished, heard) = self.run(Mode::Apply, observer).await?;
+        let ran = self.run(Mode::Apply, observer).await;
+        self.tidy(&ran, observer).await;
+        let (finished, heard) = ran?;
         let changed = |heard: &Heard| heard.touched().map(ToString::to_string).collect::<Vec<_>>();
         let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
         let settled = self.settle(&heard).await;
@@ -120,6 +122,26 @@ impl Stage<'_> {
         let inventory = self.shown(&whole, observer).await;
         let changed = changed(&heard).into_iter().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
+    }
+
+    /// Ends a run that did not end well as the next one would: as soon as this one is no more, somebody else's helm may lock
+    /// what it held. What can't be done now is left to the next run.
+    async fn tidy(&self, ran: &Result<(Finished, Heard), PassError>, observer: &mut Observer) {
+        let leave_it = match ran {
+            Ok((Finished { status, stderr, .. }, _)) => {
+                !matches!(outcome::read(*status, stderr, &self.scrub), Outcome::Failed(_))
+            }
+            Err(error) => matches!(error, PassError::Lost(_)),
+        };
+        if leave_it {
+            return;
+        }
+        for id in self.book.record().await.run.into_iter().flat_map(|run| run.releases) {
+            self.cluster.forget_release(&id.namespace, &id.name);
+        }
+        if let Err(error) = recover(&self.book, &self.cluster, None, observer).await {
+            observer.line(&format!("what the run has left is for the next one: {error}"));
+        }
     }
 
     /// What helmfile takes from elsewhere (RULES 10).

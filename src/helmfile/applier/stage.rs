@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -46,9 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Stage<'a> {
     /// What is delivered.
     pub delivery: &'a Delivery<'a>,
-    /// The cluster that the releases are in.
-    pub connection: Connection,
-    /// The same, asked once.
+    /// The cluster that the releases are in, asked once.
     pub cluster: Cluster,
     /// Namespace of releases without one.
     pub namespace: String,
@@ -67,6 +66,7 @@ pub(crate) struct Stage<'a> {
     slots: Slots,
     claim: Option<Claim>,
     /// Held, since programs read its file.
+    #[expect(dead_code, reason = "held, not read")]
     keys: Option<Keys>,
 }
 
@@ -81,10 +81,6 @@ impl<'a> Stage<'a> {
         let connection = link.releases(inputs.kubeconfig.as_ref()).await?;
         let namespace = subject.namespace.clone().unwrap_or_else(|| home.namespace.clone());
         let workspace = Arc::new(open(delivery, observer).await?);
-        let claim = claim(delivery).await?;
-        let owner = owner(delivery);
-        let ledger = applier.ledger(subject, spec, link).await?;
-        let book = Book::open(ledger, owner, &applier.identity, applier.clock.now()).await?;
         let cluster = Cluster::new(connection.client.clone());
         let layout = workspace.layout();
         let scrub = Scrub::folders(&layout.source(), layout.root()).and_secrets(&inputs.secrets);
@@ -94,7 +90,35 @@ impl<'a> Stage<'a> {
             .as_ref()
             .map(|keys| applier.sops(delivery.vault.as_ref(), stop).keys(keys))
             .transpose()?;
-        let mut stage = Self {
+        let values = fill(delivery, &workspace, &connection, &namespace, &scrub, keys.as_ref()).await?;
+        let identity = Identity {
+            name: &subject.name,
+            namespace: &namespace,
+            branch: delivery.resolved.as_ref().and_then(|revision| revision.name()),
+            revision: delivery.resolved.as_ref().map_or(delivery.revision.as_str(), |revision| revision.id()),
+        };
+        let mut env = command::environment(&applier.env, &inputs.env, layout, identity);
+        if let Some(keys) = &keys {
+            env.insert("SOPS_AGE_KEY_FILE".into(), keys.file().into());
+        }
+        let file = if delivery.bare {
+            PathBuf::new()
+        } else {
+            source_files::find_helmfile(&layout.source(), delivery.order.helmfile.as_deref())?
+        };
+        // The last step, so that nobody waits for a fetch, and no claim grows old over one.
+        let ledger = applier.ledger(subject, spec, link).await?;
+        let claim = claim(delivery).await?;
+        let book = match Book::open(ledger, owner(delivery), &applier.identity, applier.clock.now()).await {
+            Ok(book) => book,
+            Err(error) => {
+                if let Some(claim) = claim {
+                    claim.release().await;
+                }
+                return Err(error.into());
+            }
+        };
+        Ok(Self {
             delivery,
             cluster,
             namespace,
@@ -102,66 +126,15 @@ impl<'a> Stage<'a> {
             scrub,
             helm,
             helmfile,
-            env: Environment::new(),
+            env,
             workspace,
             front,
-            file: PathBuf::new(),
-            values: Vec::new(),
+            file,
+            values,
             slots: applier.slots(),
             claim,
-            keys: None,
-            connection,
-        };
-        stage.fill(keys.as_ref()).await?;
-        let identity = Identity {
-            name: &subject.name,
-            namespace: &stage.namespace,
-            branch: delivery.resolved.as_ref().and_then(|revision| revision.name()),
-            revision: delivery.resolved.as_ref().map_or(delivery.revision.as_str(), |revision| revision.id()),
-        };
-        let layout = stage.workspace.layout();
-        stage.env = command::environment(&applier.env, &inputs.env, layout, identity);
-        if let Some(keys) = &keys {
-            stage.env.insert("SOPS_AGE_KEY_FILE".into(), keys.file().into());
-        }
-        if !delivery.bare {
-            stage.file = source_files::find_helmfile(&layout.source(), delivery.order.helmfile.as_deref())?;
-        }
-        stage.keys = keys;
-        Ok(stage)
-    }
-
-    /// Fetches what is not there yet, and puts it into the workspace.
-    async fn fill(&mut self, keys: Option<&Keys>) -> Result<(), PassError> {
-        let Delivery { applier, spec, order, inputs, resolved, stop, .. } = self.delivery;
-        let fetcher = applier.fetcher_for(spec);
-        let source = match (&order.locator, resolved) {
-            (Some(locator), Some(revision)) => Source::Folder(fetcher.fetch(locator, revision, stop).await?),
-            _ => Source::Inline(spec.inline.clone().unwrap_or_default()),
-        };
-        let mut elsewhere = Vec::new();
-        for file in &self.delivery.files {
-            elsewhere.push(fetch_file(&fetcher, file, stop).await?);
-        }
-        let contents = Contents {
-            source,
-            elsewhere,
-            registries: inputs.registry_config.clone(),
-            kubeconfig: self.connection.kubeconfig.clone(),
-            namespace: self.namespace.clone(),
-            layers: self.delivery.layers(),
-            executable: applier.guard.executable().to_owned(),
-            ambient: applier.env.clone(),
-        };
-        let workspace = Arc::clone(&self.workspace);
-        let filled = tokio::task::spawn_blocking(move || workspace.fill(&contents)).await;
-        let values = filled.map_err(|_| PassError::Crashed)??;
-        let sops = applier.sops(self.delivery.vault.as_ref(), stop);
-        for file in values {
-            let name = self.scrub.clean(&file.display().to_string());
-            self.values.push(sops.plain_file(&name, &file, keys).await?);
-        }
-        Ok(())
+            keys,
+        })
     }
 
     /// The copy of the source, and the helmfile in it.
@@ -236,6 +209,7 @@ impl<'a> Stage<'a> {
         work: impl Future<Output = Result<T, PassError>>,
     ) -> Result<T, PassError> {
         let Some(claim) = &self.claim else { return work.await };
+        claim.confirm().await.map_err(|lost| PassError::Lost(lost.0))?;
         tokio::pin!(work);
         tokio::select! {
             done = &mut work => done,
@@ -314,6 +288,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The last moment at which a run before this one can have run, as far as that is known.
+    pub(crate) fn last_of_others(&self) -> Option<Timestamp> {
+        self.claim.as_ref().and_then(Claim::last_of_others)
+    }
+
     /// Gives the claim back.
     pub(crate) async fn leave(mut self) {
         if let Some(claim) = self.claim.take() {
@@ -345,6 +324,46 @@ pub(super) fn owner(delivery: &Delivery<'_>) -> Option<Owner> {
 /// Releases that an annotation names.
 fn unlock(value: Option<&str>) -> Vec<ReleaseId> {
     value.into_iter().flat_map(|names| names.split(',')).filter_map(|name| name.parse().ok()).collect()
+}
+
+/// Fetches what is not there yet, and puts it into the workspace. Gives the files of values.
+async fn fill(
+    delivery: &Delivery<'_>,
+    workspace: &Arc<Workspace>,
+    connection: &Connection,
+    namespace: &str,
+    scrub: &Scrub,
+    keys: Option<&Keys>,
+) -> Result<Vec<PathBuf>, PassError> {
+    let Delivery { applier, spec, order, inputs, resolved, stop, .. } = delivery;
+    let fetcher = applier.fetcher_for(spec);
+    let source = match (&order.locator, resolved) {
+        (Some(locator), Some(revision)) => Source::Folder(fetcher.fetch(locator, revision, stop).await?),
+        _ => Source::Inline(spec.inline.clone().unwrap_or_default()),
+    };
+    let mut elsewhere = Vec::new();
+    for file in &delivery.files {
+        elsewhere.push(fetch_file(&fetcher, file, stop).await?);
+    }
+    let contents = Contents {
+        source,
+        elsewhere,
+        registries: inputs.registry_config.clone(),
+        kubeconfig: connection.kubeconfig.clone(),
+        namespace: namespace.to_owned(),
+        layers: delivery.layers(),
+        executable: applier.guard.executable().to_owned(),
+        ambient: applier.env.clone(),
+    };
+    let workspace = Arc::clone(workspace);
+    let filled = tokio::task::spawn_blocking(move || workspace.fill(&contents)).await;
+    let sops = applier.sops(delivery.vault.as_ref(), stop);
+    let mut values = Vec::new();
+    for file in filled.map_err(|_| PassError::Crashed)?? {
+        let name = scrub.clean(&file.display().to_string());
+        values.push(sops.plain_file(&name, &file, keys).await?);
+    }
+    Ok(values)
 }
 
 /// The workspace, once nothing is left of a run before it that was killed.
