@@ -91,9 +91,12 @@ async fn killed_during_an_upgrade() {
     let mut operator = stage.start(&[("PATH", &shims.path())]).await;
     stage.apply("h", json!({"source": stage.source("")})).await;
     stage.until_revision("one.v1 pending-install").await;
-    // As when the machine stops: nobody is left who could tell helm to end, and helm can't clean up.
-    for pid in processes::below(operator.pid().await) {
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    // As when the machine stops: all at once, so that nobody is left who could tell helm to end.
+    let all = processes::below(operator.pid().await);
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in all.iter().rev() {
+            kill_process(Pid::from_raw(*pid).unwrap(), signal).unwrap();
+        }
     }
     operator.ended().await;
     assert_eq!(stage.revisions().await, ["one.v1 pending-install"]);
@@ -106,7 +109,11 @@ async fn killed_during_an_upgrade() {
     fs::write(&go, "").unwrap();
     let operator = stage.start(&[("PATH", &shims.path())]).await;
     converged(&stage, &commit, &["one"]).await;
-    assert_eq!(stage.revisions().await, ["one.v1 failed", "one.v2 deployed"]);
+    assert_eq!(
+        stage.revisions().await,
+        ["one.v1 superseded", "one.v2 deployed"],
+        "helm supersedes what has failed"
+    );
 }
 
 #[tokio::test]
