@@ -36,6 +36,18 @@ async fn kill(stage: &Deliveries<'_>, operator: &mut Operator) {
     .await;
 }
 
+/// Kills the operator and all its programs at once, as when the machine stops: nobody is left who could tell helm to end.
+async fn kill_at_once(operator: &mut Operator) {
+    let all = processes::below(operator.pid().await);
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in all.iter().rev() {
+            // One that has just ended is fine.
+            let _ended = kill_process(Pid::from_raw(*pid).unwrap(), signal);
+        }
+    }
+    operator.ended().await;
+}
+
 /// Waits until the commit is applied, and then for the record: the release is ours, and no run is under way.
 async fn converged(stage: &Deliveries<'_>, commit: &str, releases: &[&str]) {
     stage.applied("h", commit).await;
@@ -91,14 +103,7 @@ async fn killed_during_an_upgrade() {
     let mut operator = stage.start(&[("PATH", &shims.path())]).await;
     stage.apply("h", json!({"source": stage.source("")})).await;
     stage.until_revision("one.v1 pending-install").await;
-    // As when the machine stops: all at once, so that nobody is left who could tell helm to end.
-    let all = processes::below(operator.pid().await);
-    for signal in [Signal::STOP, Signal::KILL] {
-        for pid in all.iter().rev() {
-            kill_process(Pid::from_raw(*pid).unwrap(), signal).unwrap();
-        }
-    }
-    operator.ended().await;
+    kill_at_once(&mut operator).await;
     assert_eq!(stage.revisions().await, ["one.v1 pending-install"]);
     let record = stage.record("h").await;
     assert_eq!(
@@ -214,6 +219,44 @@ async fn what_somebody_else_locks_after_a_run_of_ours_has_failed_is_not_taken_fo
     assert_eq!(stage.revisions().await, ["one.v1 pending-install"]);
 }
 
+#[tokio::test]
+async fn what_somebody_else_locks_long_after_a_run_of_ours_was_killed_is_not_taken_for_ours() {
+    let stage = Deliveries::new(shared().await, "killed-then-foreign", &ONE_RELEASE).await;
+    let shims = Shims::new(&stage.scene);
+    shims.add(
+        &stage.scene,
+        "helm",
+        &format!("[ \"$1\" = upgrade ] && {{ {}; }}\nexec REAL \"$@\"", gate(&stage)),
+    );
+    let mut operator = stage.start(&[("PATH", &shims.path())]).await;
+    stage.apply("h", json!({"source": stage.source(""), "interval": "1h"})).await;
+    stage.scene.until_file("at", 1).await;
+    kill(&stage, &mut operator).await;
+    let record = stage.record("h").await;
+    assert_eq!(
+        record["run"]["releases"][0]["name"], "one",
+        "it is on the record as of a run of ours: {record}"
+    );
+    foreign(&stage).await;
+    // As if it were a minute later: helm notes when it locks.
+    let later = begun(&record) + 60;
+    let namespace = stage.scene.namespace.as_str();
+    let label = format!("modifiedAt={later}");
+    let args = ["label", "secret", "-n", namespace, "sh.helm.release.v1.one.v1", "--overwrite", &label];
+    stage.scene.plane.kubectl(&args).await;
+
+    stage.scene.write("go", "", 0o644);
+    let _operator = stage.start(&[("PATH", &shims.path())]).await;
+    let object = stage.ready("h", "False", "is being installed by somebody else").await;
+    assert_eq!(find(&object, "Ready")["reason"], "ReleaseLocked");
+    assert_eq!(stage.revisions().await, ["one.v1 pending-install"]);
+}
+
+/// When the run that is on the record began, in seconds since 1970.
+fn begun(record: &Value) -> i64 {
+    record["run"]["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
 /// Twenty operators that are killed at random moments. `SOAK_SEED` repeats an earlier run.
 #[tokio::test]
 #[ignore = "takes minutes; `make soak` runs it"]
@@ -223,6 +266,12 @@ async fn soak_killed_at_random_moments() {
     let mut random: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("SOAK_SEED={random}");
     let stage = Deliveries::new(shared().await, "soak", &ONE_RELEASE).await;
+    // Enough objects for an upgrade to take a while.
+    stage.repository.commit(&[(
+        "chart/templates/many.yaml",
+        "{{ range until 50 }}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ $.Release.Name }}-{{ . }}}\n\
+         data: {a: {{ $.Values.a | quote }}}\n{{ end }}\n",
+    )]);
     let names = ["a", "b", "c", "d"];
     let file = |round: u64| {
         let releases: Vec<Value> = names
@@ -238,13 +287,17 @@ async fn soak_killed_at_random_moments() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let delay = Duration::from_millis(random % 6000);
+        let delay = Duration::from_millis(500 + random % 4000);
         println!("round {round}: killed after {delay:?}");
         let commit = stage.repository.commit(&[("helmfile.yaml", &file(round))]);
         let mut operator = stage.start(&[]).await;
         stage.apply("h", json!({"source": stage.source(""), "interval": "1s", "wait": false})).await;
         tokio::time::sleep(delay).await;
-        kill(&stage, &mut operator).await;
+        if round % 2 == 0 {
+            kill(&stage, &mut operator).await;
+        } else {
+            kill_at_once(&mut operator).await;
+        }
         let mut operator = stage.start(&[]).await;
         converged(&stage, &commit, &names).await;
         let (revisions, log) = (stage.revisions().await, operator.log());

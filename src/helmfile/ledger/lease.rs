@@ -203,8 +203,10 @@ impl Claim {
 
     /// Renews the claim until it is lost. Cancel it to stop.
     pub async fn keep(&self) -> Lost {
+        let mut pause = RENEW_EVERY.saturating_sub(self.age());
         loop {
-            sleep(RENEW_EVERY).await;
+            sleep(pause).await;
+            pause = RENEW_EVERY;
             match timeout(RENEW_EVERY, self.renew()).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return TAKEN,
