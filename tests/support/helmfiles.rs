@@ -12,7 +12,8 @@ use super::{
     control_plane::ControlPlane,
     git::{Repository, fixture},
     operator::Operator,
-    scene::{Scene, find},
+    scene::{SOON, Scene, config_map, find},
+    wait::wait_until,
 };
 
 /// The kind `Helmfile`.
@@ -86,6 +87,38 @@ impl<'a> Deliveries<'a> {
         let message = find(&object, "Ready")["message"].as_str().unwrap();
         assert_eq!(message.lines().count(), 1, "{message}");
         object
+    }
+
+    /// The revisions of all releases in the namespace as Helm has them: `web.v1 deployed`.
+    pub async fn revisions(&self) -> Vec<String> {
+        let args = ["get", "secrets", "-n", &self.scene.namespace, "-l", "owner=helm", "-o", "json"];
+        let secrets: Value = serde_json::from_str(&self.scene.plane.kubectl(&args).await).unwrap();
+        let mut revisions: Vec<String> = secrets["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|secret| {
+                let label = |name: &str| secret["metadata"]["labels"][name].as_str().unwrap();
+                format!("{}.v{} {}", label("name"), label("version"), label("status"))
+            })
+            .collect();
+        revisions.sort_unstable();
+        revisions
+    }
+
+    /// Waits until Helm has these revisions.
+    pub async fn until_revision(&self, revision: &str) {
+        wait_until(revision, SOON, async || {
+            let revisions = self.revisions().await;
+            if revisions.iter().any(|one| one == revision) { Ok(()) } else { Err(format!("{revisions:?}")) }
+        })
+        .await;
+    }
+
+    /// The record of a Helmfile's releases, as the ConfigMap beside it has it.
+    pub async fn record(&self, name: &str) -> Value {
+        let map = self.scene.get(&config_map(), &format!("{name}.helmfile")).await;
+        serde_json::from_str(map["data"]["record.json"].as_str().unwrap_or("null")).unwrap()
     }
 
     /// Waits until a commit is applied.

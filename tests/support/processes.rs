@@ -33,6 +33,17 @@ pub fn children(parent: i32) -> Vec<i32> {
     find(|folder| stat(folder).is_some_and(|(_, its)| its == parent))
 }
 
+/// A process and all below it, those that have started others first.
+pub fn below(top: i32) -> Vec<i32> {
+    let mut all = vec![top];
+    let mut next = 0;
+    while let Some(pid) = all.get(next) {
+        all.extend(children(*pid));
+        next += 1;
+    }
+    all
+}
+
 /// The processes with `text` somewhere in their command line.
 pub fn naming(text: &str) -> Vec<i32> {
     find(|folder| {

@@ -114,9 +114,11 @@ impl Delivery<'_> {
 
 impl Stage<'_> {
     async fn deliver(&self, observer: &mut Observer) -> Result<Ran, Broken> {
-        recover(&self.book, &self.cluster, observer).await?;
+        recover(&self.book, &self.cluster, self.last_of_others(), observer).await?;
         let refresh_reason = self.refresh_reason().await;
-        let (finished, heard) = self.run(Mode::Apply, observer).await?;
+        let ran = self.run(Mode::Apply, observer).await;
+        self.tidy(&ran, observer).await;
+        let (finished, heard) = ran?;
         match self.conclude(&finished, &heard, refresh_reason, observer).await {
             Err(broken) if heard.touched().next().is_some() => {
                 Err(Broken { inventory: self.left_behind(observer).await, ..broken })
@@ -155,6 +157,26 @@ impl Stage<'_> {
         let inventory = self.shown(&whole, observer).await;
         let changed = changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
+    }
+
+    /// Ends a run that did not end well as the next one would: as soon as this one is no more, somebody else's helm may lock
+    /// what it held. What can't be done now is left to the next run.
+    async fn tidy(&self, ran: &Result<(Finished, Heard), PassError>, observer: &mut Observer) {
+        let leave_it = match ran {
+            Ok((Finished { status, stderr, .. }, _)) => {
+                !matches!(outcome::read(*status, stderr, &self.scrub), Outcome::Failed(_))
+            }
+            Err(_) => self.is_lost(),
+        };
+        if leave_it {
+            return;
+        }
+        for id in self.book.record().await.run.into_iter().flat_map(|run| run.releases) {
+            self.cluster.forget_release(&id.namespace, &id.name);
+        }
+        if let Err(error) = recover(&self.book, &self.cluster, None, observer).await {
+            observer.line(&format!("what the run has left is for the next one: {error}"));
+        }
     }
 
     /// What helmfile takes from elsewhere (RULES 10).

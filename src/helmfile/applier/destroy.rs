@@ -70,7 +70,7 @@ impl Delivery<'_> {
 
 impl Stage<'_> {
     async fn destroy(&self, observer: &mut Observer) -> Result<Gone, PassError> {
-        recover(&self.book, &self.cluster, observer).await?;
+        recover(&self.book, &self.cluster, self.last_of_others(), observer).await?;
         let before = self.book.record().await;
         let mut gone = Gone::default();
         if !self.delivery.bare {

@@ -1,5 +1,7 @@
 //! Releases that a run of ours was killed in the middle of (RULES 24).
 
+use jiff::Timestamp;
+
 use super::{book::Book, error::PassError, observer::Observer, session::Objection};
 use crate::helmfile::{
     api::names::reason,
@@ -12,10 +14,12 @@ use crate::helmfile::{
 /// Marks as failed what helm has left locked in a run that the record says has not ended, so that helm goes on from there. Nobody
 /// else runs: the caller holds the Lease, and the lock that every program of that run held.
 ///
-/// What that run has delivered is ours from now on.
+/// What is locked after `last`, the end of the last claim, was locked by somebody else. What that run has delivered is ours
+/// from now on.
 pub(crate) async fn recover(
     book: &Book,
     cluster: &Cluster,
+    last: Option<Timestamp>,
     observer: &mut Observer,
 ) -> Result<(), PassError> {
     let Some(run) = book.record().await.run else { return Ok(()) };
@@ -32,9 +36,11 @@ pub(crate) async fn recover(
         if book.is_labelled(newest) {
             delivered.push(id.clone());
         }
-        // What was locked before that run began was locked by somebody else.
-        let since = newest.modified.is_none_or(|modified| modified >= run.since.as_second());
-        if !is_pending(newest.status) || !since {
+        // What was locked before that run began, or when it had ended, was locked by somebody else.
+        let is_of_run = newest.modified.is_none_or(|modified| {
+            modified >= run.since.as_second() && last.is_none_or(|last| modified <= last.as_second())
+        });
+        if !is_pending(newest.status) || !is_of_run {
             continue;
         }
         observer.line(&format!(

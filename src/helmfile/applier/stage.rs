@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -118,6 +119,7 @@ impl<'a> Stage<'a> {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let Some(claim) = &self.claim else { return work.await };
+        claim.confirm().await.map_err(|lost| PassError::Lost(lost.0))?;
         tokio::pin!(work);
         tokio::select! {
             done = &mut work => done,
@@ -204,6 +206,16 @@ impl<'a> Stage<'a> {
             env: self.filled.env.clone(),
             folder: self.filled.workspace.layout().source(),
         }
+    }
+
+    /// The last moment at which a run before this one can have run, as far as that is known.
+    pub(crate) fn last_of_others(&self) -> Option<Timestamp> {
+        self.claim.as_ref().and_then(Claim::last_of_others)
+    }
+
+    /// Whether the claim was lost in the middle: nothing may be touched any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.ending.is_cancelled() && !self.delivery.stop.is_cancelled()
     }
 
     /// Gives the claim back.

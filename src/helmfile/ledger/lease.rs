@@ -4,8 +4,12 @@
 //! unchanged, never by the other's clock. A holder that can't renew gives up, and has ended its programs, before anybody
 //! else may take over: [`RENEW_DEADLINE`] and the grace of the programs are less than [`DURATION`].
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
     Api,
@@ -81,6 +85,10 @@ pub struct Claim {
     place: Place,
     me: String,
     clock: Clock,
+    /// Before when the last renewal that succeeded was asked for.
+    renewed: Mutex<Instant>,
+    /// When the holder before us renewed it last, by that holder's clock.
+    before: Option<Timestamp>,
 }
 
 /// Claims the Lease at `place` for `me`, who must be the only one of that name: the caller holds a lock that nobody else of
@@ -94,9 +102,11 @@ pub async fn claim(
     clock: Clock,
     stop: &CancellationToken,
 ) -> Result<Claim, LeaseError> {
-    let claim = Claim { place, me: me.to_owned(), clock };
+    let mut claim =
+        Claim { place, me: me.to_owned(), clock, renewed: Mutex::new(Instant::now()), before: None };
     let mut seen: Option<Sight> = None;
     loop {
+        claim.note(Instant::now());
         let Some(lease) = claim.read().await? else {
             if claim.create().await? {
                 return Ok(claim);
@@ -105,6 +115,8 @@ pub async fn claim(
         };
         match step(&lease, me, seen.as_ref(), Instant::now()) {
             Step::Take => {
+                let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+                claim.before = renewed.map(|renewed| renewed.0);
                 if claim.take(lease).await? {
                     return Ok(claim);
                 }
@@ -160,31 +172,65 @@ impl Claim {
             .map_err(self.place.failed("take", "Lease"))
     }
 
+    /// The last moment at which programs of the holder before us can have run, by that holder's clock; `None` when nobody has
+    /// held it.
+    pub fn last_of_others(&self) -> Option<Timestamp> {
+        self.before.and_then(|before| before.checked_add(DURATION).ok())
+    }
+
+    fn note(&self, renewed: Instant) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+    }
+
+    fn age(&self) -> Duration {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Makes sure that the claim is still ours before something is begun under it.
+    ///
+    /// # Errors
+    /// When it is not, or that can't be told.
+    pub async fn confirm(&self) -> Result<(), Lost> {
+        if self.age() < RENEW_EVERY {
+            return Ok(());
+        }
+        match timeout(RENEW_EVERY, self.renew()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(TAKEN),
+            Ok(Err(_)) | Err(_) => Err(LATE),
+        }
+    }
+
     /// Renews the claim until it is lost. Cancel it to stop.
     pub async fn keep(&self) -> Lost {
-        let mut renewed = Instant::now();
+        let mut pause = RENEW_EVERY.saturating_sub(self.age());
         loop {
-            sleep(RENEW_EVERY).await;
+            sleep(pause).await;
+            pause = RENEW_EVERY;
             match timeout(RENEW_EVERY, self.renew()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Ok(false)) => return Lost("somebody else has taken it"),
-                Ok(Err(_)) | Err(_) if renewed.elapsed() + RENEW_EVERY > RENEW_DEADLINE => {
-                    return Lost("it could not be renewed in time");
-                }
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return TAKEN,
+                Ok(Err(_)) | Err(_) if self.age() + RENEW_EVERY > RENEW_DEADLINE => return LATE,
                 Ok(Err(_)) | Err(_) => {}
             }
         }
     }
 
     async fn renew(&self) -> Result<bool, LedgerError> {
+        let now = Instant::now();
         let Some(mut lease) = self.read().await? else { return Ok(false) };
         let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.me))
         else {
             return Ok(false);
         };
         spec.renew_time = Some(MicroTime(self.clock.now()));
-        won(in_time(self.api().replace(&self.place.name, &PostParams::default(), &lease)).await)
-            .map_err(self.place.failed("renew", "Lease"))
+        let renewed =
+            won(in_time(self.api().replace(&self.place.name, &PostParams::default(), &lease)).await)
+                .map_err(self.place.failed("renew", "Lease"))?;
+        if renewed {
+            self.note(now);
+        }
+        Ok(renewed)
     }
 
     /// Gives the Lease back. What fails only makes others wait.
@@ -218,6 +264,9 @@ impl Claim {
 /// Why a claim was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost(pub &'static str);
+
+const TAKEN: Lost = Lost("somebody else has taken it");
+const LATE: Lost = Lost("it could not be renewed in time");
 
 fn won<T>(written: kube::Result<T>) -> kube::Result<bool> {
     match written {

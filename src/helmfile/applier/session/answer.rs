@@ -142,43 +142,49 @@ impl<'a> Session<'a> {
                 Err(error) => (Told::refuse(error), None),
             },
             Command::Upgrade { release, namespace } => {
-                let id = self.id(namespace, release);
-                match self.may_upgrade(&id, &asked.args).await {
-                    Ok(labels) => self.become_helm(asked, labels, Some(id)).await,
-                    Err(objection) => (Told::refuse(&objection.message), None),
-                }
+                self.change(asked, self.id(namespace, release), true).await
             }
             Command::Uninstall { release, namespace } => {
-                let id = self.id(namespace, release);
-                match self.may_uninstall(&id).await {
-                    Ok(true) => self.become_helm(asked, Vec::new(), Some(id)).await,
-                    Ok(false) => (Told::print(format!("release \"{}\" is left alone\n", id.name)), None),
-                    Err(objection) => (Told::refuse(&objection.message), None),
-                }
+                self.change(asked, self.id(namespace, release), false).await
             }
             Command::AddRepository { url, .. } => match self.credentials(asked, url) {
                 Some(repository) => (self.add_repository(asked, repository).await, None),
-                None => self.become_helm(asked, Vec::new(), None).await,
+                None => self.become_helm(asked).await,
             },
-            Command::Dependencies { .. } | Command::Other => self.become_helm(asked, Vec::new(), None).await,
+            Command::Dependencies { .. } | Command::Other => self.become_helm(asked).await,
+        }
+    }
+
+    /// Lets helm change a release, or not. It has its place first: what is permitted may be wrong after a wait.
+    async fn change(&self, asked: &Asked, id: ReleaseId, upgrade: bool) -> (Told, Option<Running>) {
+        let slot = match self.setting.slots.take().await {
+            Ok(slot) => slot,
+            Err(error) => return (no_place(&error), None),
+        };
+        let permitted = match upgrade {
+            true => self.may_upgrade(&id, &asked.args).await.map(Some),
+            false => self.may_uninstall(&id).await.map(|may| may.then(Vec::new)),
+        };
+        match permitted {
+            Ok(Some(labels)) => {
+                (self.helm_with(asked, labels), Some(Running { _slot: slot, release: Some(id) }))
+            }
+            Ok(None) => (Told::print(format!("release \"{}\" is left alone\n", id.name)), None),
+            Err(objection) => (Told::refuse(&objection.message), None),
         }
     }
 
     /// Lets the front become the real helm.
-    async fn become_helm(
-        &self,
-        asked: &Asked,
-        more: Vec<String>,
-        release: Option<ReleaseId>,
-    ) -> (Told, Option<Running>) {
+    async fn become_helm(&self, asked: &Asked) -> (Told, Option<Running>) {
         match self.setting.slots.take().await {
-            Ok(slot) => {
-                let args = asked.args.iter().cloned().chain(more).collect();
-                let told = Told::Become { program: self.setting.helm.clone(), args, env: BTreeMap::new() };
-                (told, Some(Running { _slot: slot, release }))
-            }
-            Err(error) => (Told::refuse(format!("failed to take a place for helm: {error}")), None),
+            Ok(slot) => (self.helm_with(asked, Vec::new()), Some(Running { _slot: slot, release: None })),
+            Err(error) => (no_place(&error), None),
         }
+    }
+
+    fn helm_with(&self, asked: &Asked, more: Vec<String>) -> Told {
+        let args = asked.args.iter().cloned().chain(more).collect();
+        Told::Become { program: self.setting.helm.clone(), args, env: BTreeMap::new() }
     }
 
     /// A helm has ended that was permitted to run.
@@ -209,6 +215,10 @@ impl<'a> Session<'a> {
 
     /// Runs the real helm here, and hands over what it says.
     pub(super) async fn run(&self, asked: &Asked, args: Vec<String>, input: Vec<u8>) -> Told {
+        let _slot = match self.setting.slots.take().await {
+            Ok(slot) => slot,
+            Err(error) => return no_place(&error),
+        };
         let helm = self.helm(asked);
         let args = args.into_iter().map(OsString::from);
         let command = process::Command::new(&helm.program, &helm.folder).args(args).envs(helm.env);
@@ -225,4 +235,8 @@ impl<'a> Session<'a> {
             Err(error) => Told::refuse(format!("helm {error}")),
         }
     }
+}
+
+fn no_place(error: &io::Error) -> Told {
+    Told::refuse(format!("failed to take a place for helm: {error}"))
 }
