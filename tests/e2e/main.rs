@@ -7,6 +7,7 @@ mod support;
 
 mod bad_handlers;
 mod bad_helmfiles;
+mod bad_inputs;
 mod check;
 mod choices;
 mod commands;
@@ -20,6 +21,7 @@ mod examples;
 mod finalizers;
 mod gather;
 mod health;
+mod health_gate;
 mod install;
 mod logs;
 mod object_metrics;
