@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     install::as_account,
     support::{
+        charts::Charts,
         control_plane::shared,
         helmfiles::{Deliveries, helmfile},
         processes,
@@ -489,4 +490,40 @@ async fn a_helm_that_panics_has_delivered_nothing() {
         if map.is_object() { Ok(()) } else { Err(map.to_string()) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_chart_repository_that_wants_a_login_says_so_until_it_gets_the_right_one() {
+    let plane = shared().await;
+    let charts = Charts::start(plane.tools(), "bob", "opensesame").await;
+    let file = format!(
+        "repositories: [{{name: shop, url: {}}}]\nreleases: [{{name: stock, chart: shop/stock, version: 1.0.0}}]\n",
+        charts.url
+    );
+    let stage = Deliveries::new(plane, "login", &[("helmfile.yaml", &file)]).await;
+    let _operator = stage.start(&[]).await;
+    let secret = |password: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop"},
+               "stringData": {"username": "bob", "password": password}})
+    };
+    let mut spec = json!({"source": stage.source(""), "wait": false, "retry": {"maxDelay": "2s"}});
+    stage.apply("h", spec.clone()).await;
+    let object = stage.ready("h", "False", "401").await;
+    let ready = find(&object, "Ready");
+    assert_eq!(ready["reason"], "ChartUnavailable", "{ready}");
+    assert!(ready["message"].as_str().unwrap().contains("`shop`"), "{ready}");
+    assert!(ready["message"].as_str().unwrap().contains("registries"), "it says what to do: {ready}");
+
+    stage.scene.apply(secret("opensourdough")).await;
+    spec["registries"] = json!([{"url": charts.url, "secretRef": {"name": "shop"}}]);
+    stage.apply("h", spec).await;
+    stage
+        .scene
+        .until(&helmfile(), "h", "tried with it", |object| object["status"]["observedGeneration"] == 2)
+        .await;
+    let object = stage.ready("h", "False", "401").await;
+    assert!(!object.to_string().contains("sourdough"), "{object:#}");
+    stage.scene.apply(secret("opensesame")).await;
+    stage.ready("h", "True", "applied").await;
+    assert_eq!(stage.scene.get(&config_map(), "stock").await["data"]["from"], "stock");
 }

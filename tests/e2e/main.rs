@@ -8,6 +8,7 @@ mod support;
 mod bad_handlers;
 mod bad_helmfiles;
 mod bad_inputs;
+mod canary;
 mod check;
 mod choices;
 mod commands;
