@@ -1,6 +1,13 @@
 //! Wrong inputs, one sentence each: what, where, why, what to do. Mended, they are delivered.
 
-use std::time::{Duration, Instant};
+use std::{
+    ffi::CString,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use serde_json::{Value, json};
 
@@ -469,8 +476,8 @@ async fn a_helm_that_panics_has_delivered_nothing() {
         plane.tools().path("helm").display()
     );
     let shims = stage.scene.folder().join("shims");
-    std::fs::create_dir(&shims).unwrap();
-    std::fs::rename(stage.scene.hook("helm", &script), shims.join("helm")).unwrap();
+    fs::create_dir(&shims).unwrap();
+    fs::rename(stage.scene.hook("helm", &script), shims.join("helm")).unwrap();
     let path = format!("{}:{}", shims.display(), path.display());
     let _operator = stage.start(&[("PATH", &path)]).await;
     stage
@@ -526,4 +533,52 @@ async fn a_chart_repository_that_wants_a_login_says_so_until_it_gets_the_right_o
     stage.scene.apply(secret("opensesame")).await;
     stage.ready("h", "True", "applied").await;
     assert_eq!(stage.scene.get(&config_map(), "stock").await["data"]["from"], "stock");
+}
+
+#[tokio::test]
+#[ignore = "mounts a disk, which only root may: run it with --ignored"]
+async fn a_disk_that_is_full_is_told_and_room_is_enough_to_go_on() {
+    let plane = shared().await;
+    let big = "x".repeat(1 << 20);
+    let stage = Deliveries::new(plane, "disk", &OWN_RELEASE).await;
+    stage.repository.commit(&[("big.txt", &big)]);
+    let disk = Disk::mount(&stage.cache(), "1m");
+    let _operator = stage.start(&[]).await;
+    stage
+        .apply(
+            "h",
+            json!({"source": stage.source(""), "wait": false, "interval": "1s", "retry": {"maxDelay": "2s"}}),
+        )
+        .await;
+    let object = stage.ready("h", "False", "").await;
+    let ready = find(&object, "Ready");
+    assert!(ready["message"].as_str().unwrap().to_lowercase().contains("no space left on device"), "{ready}");
+    assert_eq!(ready["reason"], "EnvironmentFailed", "{ready}");
+    assert_eq!(stage.scene.get(&config_map(), "h").await, Value::Null);
+    disk.grow("64m");
+    stage.ready("h", "True", "applied").await;
+}
+
+/// A disk of its own, in memory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(folder: &Path, size: &str) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        let data = CString::new(format!("size={size},mode=0755")).unwrap();
+        mount("tmpfs", folder, "tmpfs", MountFlags::empty(), Some(data.as_c_str())).unwrap();
+        Self(folder.to_owned())
+    }
+
+    fn grow(&self, size: &str) {
+        let data = CString::new(format!("size={size}")).unwrap();
+        mount_remount(&self.0, MountFlags::empty(), &data).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the operator may still have its folder open.
+        let _ended_with_the_machine = unmount(&self.0, UnmountFlags::DETACH);
+    }
 }
