@@ -7,6 +7,8 @@ mod support;
 
 mod bad_handlers;
 mod bad_helmfiles;
+mod bad_inputs;
+mod canary;
 mod check;
 mod choices;
 mod commands;
@@ -22,6 +24,7 @@ mod finalizers;
 mod front;
 mod gather;
 mod health;
+mod health_gate;
 mod install;
 mod kills;
 mod leases;

@@ -37,6 +37,8 @@ pub(super) struct Filled {
     pub(super) values: Vec<PathBuf>,
     /// The environment of the programs.
     pub(super) env: Environment,
+    /// Texts that no log may show: those of the inputs, and what was decrypted.
+    secrets: Vec<String>,
     /// Held, since programs read its file.
     _keys: Option<Keys>,
 }
@@ -77,10 +79,12 @@ impl Filled {
         let keys = inputs.age_keys.as_ref().map(|keys| sops.keys(keys)).transpose()?;
         let layout = workspace.layout();
         let scrub = Scrub::folders(&layout.source(), layout.root());
-        let mut values = Vec::new();
+        let (mut values, mut secrets) = (Vec::new(), inputs.secrets.clone());
         for file in files {
             let name = scrub.clean(&file.display().to_string());
-            values.push(sops.plain_file(&name, &file, keys.as_ref()).await?);
+            let plain = sops.plain_file(&name, &file, keys.as_ref()).await?;
+            values.push(plain.file);
+            secrets.extend(plain.secrets);
         }
         let identity = Identity {
             name: &subject.name,
@@ -96,13 +100,13 @@ impl Filled {
             source_files::find_helmfile(&layout.source(), order.helmfile.as_deref())?
         };
         let front = layout.front();
-        Ok(Self { workspace, front, file, values, env, _keys: keys })
+        Ok(Self { workspace, front, file, values, env, secrets, _keys: keys })
     }
 
     /// What is taken out of texts about this run.
-    pub(super) fn scrub(&self, delivery: &Delivery<'_>) -> Scrub {
+    pub(super) fn scrub(&self) -> Scrub {
         let layout = self.workspace.layout();
-        Scrub::folders(&layout.source(), layout.root()).and_secrets(&delivery.inputs.secrets)
+        Scrub::folders(&layout.source(), layout.root()).and_secrets(&self.secrets)
     }
 }
 

@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
             cluster: Cluster::new(connection.client.clone()),
             namespace,
             book,
-            scrub: filled.scrub(delivery),
+            scrub: filled.scrub(),
             helm,
             helmfile,
             filled,

@@ -83,11 +83,8 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         let cause = format!("the source has no such folder, and the helmfile no repository `{repository}`");
         return (reason::CHART_UNAVAILABLE, format!("release `{name}`: chart `{chart}` not found: {cause}"));
     }
-    // Helm's words for a path that does not exist.
-    if let Some((_, chart)) =
-        cause.split_once("non-absolute URLs should be in form of repo_name/path_to_chart, got: ")
-    {
-        let message = format!("release `{name}`: chart `{}` does not exist in the source", chart.trim());
+    if let Some(chart) = missing_path(&cause) {
+        let message = format!("release `{name}`: chart `{chart}` does not exist in the source");
         return (reason::CHART_UNAVAILABLE, message);
     }
     let (by_command, what) = match args.get(1..).unwrap_or_default() {
@@ -123,9 +120,20 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         reason::FORBIDDEN if cause.contains("resource \"namespaces\"") => {
             "; with rights in one namespace only, set `helmDefaults: {createNamespace: false}` in the helmfile"
         }
+        reason::CHART_UNAVAILABLE if wants_credentials(&cause) => {
+            "; its credentials in `registries` are missing or wrong"
+        }
         _ => "",
     };
     (reason, format!("{what}: {cause}{hint}"))
+}
+
+/// Whether a repository or registry does not let us in.
+fn wants_credentials(cause: &str) -> bool {
+    let cause = cause.to_ascii_lowercase();
+    ["401 unauthorized", "403 forbidden", "status code 401", "status code 403"]
+        .iter()
+        .any(|words| cause.contains(words))
 }
 
 /// Causes that are told by their words, whichever command met them.
@@ -189,8 +197,10 @@ fn template(text: &str) -> String {
         let cause = rest.1.split_once(": ").map_or(rest.1, |(_, cause)| cause);
         short = format!("{}: {cause}", rest.0);
     }
-    if let Some((_, rest)) = short.split_once("template: stringTemplate:") {
-        short = format!("line {}", rest.replace("executing \"stringTemplate\" ", ""));
+    if let Some((before, rest)) = short.split_once("template: stringTemplate:") {
+        let file = between(before, "failed to render [", "]").map(|file| format!("{file}: "));
+        let place = rest.replace("executing \"stringTemplate\" ", "");
+        short = format!("{}line {place}", file.unwrap_or_default());
     }
     for (words, shorter) in [
         ("unmarshal errors:", ""),
@@ -256,6 +266,14 @@ fn release_arguments<'a>(args: &[&'a str]) -> Option<(&'a str, &'a str)> {
 /// `repo NAME not found` is helm's word for a chart that is no folder and in no repository.
 fn missing_repository(cause: &str) -> Option<&str> {
     cause.strip_prefix("repo ")?.strip_suffix(" not found")
+}
+
+/// The path of a chart that does not exist. Helm has one sentence for a path that can only be one, and another for what could
+/// be in a repository as well.
+fn missing_path(cause: &str) -> Option<&str> {
+    const OTHER: &str = "non-absolute URLs should be in form of repo_name/path_to_chart, got: ";
+    let path = cause.strip_prefix("path \"").and_then(|rest| rest.strip_suffix("\" not found"));
+    path.or_else(|| cause.split_once(OTHER).map(|(_, chart)| chart.trim()))
 }
 
 /// The program in Go's words for one that is not there.

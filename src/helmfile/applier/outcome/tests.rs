@@ -61,7 +61,7 @@ fn what_is_wrong_with_the_helmfile_is_said_with_its_place() {
         (
             "values-template",
             reason::HELMFILE_INVALID,
-            "release `web`: line 1:13: at <.Values.nope>: map has no entry for key \"nope\"",
+            "release `web`: v.yaml.gotmpl: line 1:13: at <.Values.nope>: map has no entry for key \"nope\"",
         ),
         (
             "values-missing",
