@@ -14,6 +14,7 @@ use crate::{
         git::Repository,
         helmfiles::{Deliveries, ONE_RELEASE, helmfile},
         scene::{SOON, config_map, find},
+        tools::Tools,
         wait::wait_until,
     },
 };
@@ -322,8 +323,9 @@ async fn what_comes_from_elsewhere_is_fetched_again_and_nothing_else_is() {
 #[tokio::test]
 async fn another_cluster_is_reached_by_a_kubeconfig_without_programs() {
     let plane = shared().await;
+    let elsewhere = ControlPlane::start(Tools::find().await.unwrap()).await.unwrap();
     let stage = Deliveries::new(plane, "kubeconfig", &ONE_RELEASE).await;
-    let admin: Value = serde_json::from_str(&fs::read_to_string(plane.kubeconfig()).unwrap()).unwrap();
+    let admin: Value = serde_json::from_str(&fs::read_to_string(elsewhere.kubeconfig()).unwrap()).unwrap();
     let with = |field: &str, value: Value| {
         let mut file = admin.clone();
         file["users"][0]["user"][field] = value;
@@ -358,10 +360,17 @@ async fn another_cluster_is_reached_by_a_kubeconfig_without_programs() {
         let object = stage.ready(key, "False", words).await;
         assert_eq!(find(&object, "Ready")["reason"], reason, "{key}");
     }
-    assert_eq!(stage.scene.get(&config_map(), "one").await, Value::Null);
     stage.apply("h", spec(None)).await;
     stage.ready("h", "True", "1 release").await;
-    assert!(stage.scene.get(&config_map(), "one").await.is_object());
+    let delivered =
+        elsewhere.kubectl(&["get", "configmap", "one", "-n", &stage.scene.namespace, "-o", "name"]).await;
+    assert_eq!(delivered.trim(), "configmap/one");
+    assert_eq!(stage.scene.get(&config_map(), "one").await, Value::Null);
+    // Another Helmfile that has the same idea is seen, though that cluster knows no Helmfiles at all.
+    stage.apply("rival", spec(None)).await;
+    let object =
+        stage.ready("rival", "False", &format!("belongs to Helmfile `{}/h`", stage.scene.namespace)).await;
+    assert_eq!(find(&object, "Ready")["reason"], "ReleaseClaimed");
 }
 
 #[tokio::test]

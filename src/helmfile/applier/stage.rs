@@ -84,7 +84,10 @@ impl<'a> Stage<'a> {
         let claim = claim(delivery).await?;
         let owner = owner(delivery);
         let ledger = applier.ledger(subject, spec, link).await?;
-        let book = Book::open(ledger, owner, &applier.identity, applier.clock.now()).await?;
+        let mut book = Book::open(ledger, owner, &applier.identity, applier.clock.now()).await?;
+        if inputs.kubeconfig.is_some() {
+            book = book.with_home(home.client.clone());
+        }
         let cluster = Cluster::new(connection.client.clone());
         let layout = workspace.layout();
         let scrub = Scrub::folders(&layout.source(), layout.root()).and_secrets(&inputs.secrets);
