@@ -104,6 +104,43 @@ async fn a_repository_that_sends_us_elsewhere_takes_no_password_along() {
 }
 
 #[tokio::test]
+async fn a_password_of_an_oci_registry_goes_to_that_registry_only() {
+    let plane = shared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = Charts::start(Some(("bob", "opensesame"))).await;
+    let open = Charts::start(None).await;
+    closed.put_image("charts/mine", "1.0.0", packed(folder.path(), "mine").await);
+    open.put_image("charts/other", "1.0.0", packed(folder.path(), "other").await);
+    let host = |charts: &Charts| charts.url.strip_prefix("http://").unwrap().to_owned();
+    let helmfile = format!(
+        "repositories:\n- {{name: closed, url: {}/charts, oci: true, plainHttp: true}}\n- {{name: open, url: {}/charts, oci: true, plainHttp: true}}\nreleases:\n- {{name: one, chart: closed/mine, version: 1.0.0}}\n- {{name: two, chart: open/other, version: 1.0.0}}\n",
+        host(&closed),
+        host(&open)
+    );
+    let stage = Deliveries::new(plane, "oci", &[("helmfile.yaml", &helmfile)]).await;
+    let shims = Shims::of(plane, &stage);
+    put(&stage, "Secret", "login", json!({"username": "bob", "password": "opensesame"})).await;
+    let operator = stage.start(&[("PATH", &shims.path)]).await;
+    let spec = |registries: Value| json!({"source": stage.source(""), "registries": registries});
+    stage.apply("h", spec(json!([]))).await;
+    let object = stage.ready("h", "False", "mine").await;
+    assert_eq!(find(&object, "Ready")["reason"], "ChartUnavailable", "{:#}", object["status"]);
+    stage.apply("h", spec(json!([{"host": host(&closed), "secretRef": {"name": "login"}}]))).await;
+    let object = stage.ready("h", "True", "2 releases").await;
+    for name in ["one", "two"] {
+        assert!(stage.scene.get(&config_map(), name).await.is_object(), "{name}");
+    }
+    assert!(
+        closed.asked().iter().any(|asked| asked.path.contains("/blobs/") && asked.authorization.is_some())
+    );
+    let strangers = open.asked();
+    assert!(strangers.iter().all(|asked| asked.authorization.is_none()), "{strangers:?}");
+    assert!(strangers.iter().any(|asked| asked.path.contains("/blobs/")), "{strangers:?}");
+    let told = format!("{}{}{}", shims.calls().join("\n"), operator.log(), object["status"]);
+    assert!(!told.contains("opensesame") && !told.contains("Ym9iOm9wZW5zZXNhbWU="), "{told}");
+}
+
+#[tokio::test]
 async fn plugins_of_the_image_are_there() {
     let plane = shared().await;
     let stage = Deliveries::new(

@@ -1,4 +1,4 @@
-//! A chart repository over HTTP, with or without a password.
+//! A chart repository over HTTP, with or without a password; the same server is an OCI registry that can be pulled from.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,16 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use helmfile_operator::digest;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, body::Incoming, server, service::service_fn};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+const CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
 /// A chart repository. Ends when dropped.
 pub struct Charts {
@@ -60,6 +66,31 @@ impl Charts {
         files.insert(format!("/{name}-{version}.tgz"), packed);
     }
 
+    /// Has a packed chart as the image `name:version` from now on.
+    pub fn put_image(&self, name: &str, version: &str, packed: Vec<u8>) {
+        let config = format!(r#"{{"name":"{name}","version":"{version}","apiVersion":"v2"}}"#).into_bytes();
+        let describe = |media: &str, bytes: &[u8]| {
+            let digest = format!("sha256:{}", digest::sha256_hex(bytes));
+            json!({"mediaType": media, "digest": digest, "size": bytes.len()})
+        };
+        let layers =
+            [(CONFIG, config), (CHART, packed)].map(|(media, bytes)| (describe(media, &bytes), bytes));
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": layers[0].0, "layers": [layers[1].0]});
+        let manifest = manifest.to_string().into_bytes();
+        let mut files = self.shared.files.lock().unwrap();
+        for name_of_it in [version.to_owned(), format!("sha256:{}", digest::sha256_hex(&manifest))] {
+            files.insert(format!("/v2/{name}/manifests/{name_of_it}"), manifest.clone());
+        }
+        for (described, bytes) in layers {
+            files.insert(format!("/v2/{name}/blobs/{}", described["digest"].as_str().unwrap()), bytes);
+        }
+        files.insert("/v2/".to_owned(), Vec::new());
+        files.insert(
+            format!("/v2/{name}/tags/list"),
+            json!({"name": name, "tags": [version]}).to_string().into(),
+        );
+    }
+
     /// All that it was asked for so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
@@ -72,6 +103,7 @@ impl Shared {
         let authorization =
             request.headers().get("Authorization").map(|value| value.to_str().unwrap().to_owned());
         let welcome = self.wanted.is_none() || authorization == self.wanted;
+        let is_manifest = path.contains("/manifests/");
         let found = self.files.lock().unwrap().get(&path).cloned();
         self.asked.lock().unwrap().push(Asked { path, authorization });
         let (status, body) = match found {
@@ -79,7 +111,16 @@ impl Shared {
             Some(body) => (200, body),
             None => (404, b"not here".to_vec()),
         };
-        Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap()
+        let media = if is_manifest { MANIFEST } else { "application/octet-stream" };
+        let digest = format!("sha256:{}", digest::sha256_hex(&body));
+        // Of a HEAD hyper sends all but the body.
+        Response::builder()
+            .status(status)
+            .header("Content-Type", media)
+            .header("Docker-Content-Digest", digest)
+            .header("WWW-Authenticate", "Basic realm=\"charts\"")
+            .body(Full::new(Bytes::from(body)))
+            .unwrap()
     }
 }
 
