@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::{
     install::as_account,
     support::{
-        charts::Charts,
         control_plane::shared,
         helmfiles::{Deliveries, helmfile},
+        private_charts::Charts,
         processes,
         scene::{SOON, config_map, find},
         wait::wait_until,

@@ -132,7 +132,7 @@ async fn what_is_missing_or_forbidden_is_said_with_its_place() {
     assert_eq!(Value::Object(inputs.values), json!({"a": 1}));
 }
 
-async fn run(folder: &Path, env: &[(&str, &str)], program: &str, args: &[&str]) -> String {
+pub(crate) async fn run(folder: &Path, env: &[(&str, &str)], program: &str, args: &[&str]) -> String {
     let tools = Tools::find().await.unwrap();
     let command = Command::new(tools.path(program), folder)
         .args(args)
@@ -144,14 +144,14 @@ async fn run(folder: &Path, env: &[(&str, &str)], program: &str, args: &[&str]) 
 }
 
 /// A key of age, and who it is.
-async fn key(folder: &Path) -> (String, String) {
+pub(crate) async fn key(folder: &Path) -> (String, String) {
     let text = run(folder, &[], "age-keygen", &[]).await;
     let (_, rest) = text.split_once("# public key: ").unwrap();
     let recipient = rest.lines().next().unwrap().to_owned();
     (text, recipient)
 }
 
-async fn encrypted(folder: &Path, recipient: &str, text: &str) -> String {
+pub(crate) async fn encrypted(folder: &Path, recipient: &str, text: &str) -> String {
     std::fs::write(folder.join("plain.yaml"), text).unwrap();
     run(folder, &[], "sops", &["encrypt", "--age", recipient, "plain.yaml"]).await
 }

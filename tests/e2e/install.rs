@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use helmfile_operator::object::Gvk;
+use helmfile_operator::{cluster::crd, object::Gvk, yaml};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -77,5 +77,46 @@ async fn both_modes_work_with_exactly_the_roles_that_are_installed() {
                     || line.contains("resource \"namespaces\""))
         };
         assert_eq!(told.iter().filter(|line| !expected(line)).count(), 0, "{who}: {told:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_role_of_an_applier_is_enough_where_nothing_is_delivered() {
+    let plane = shared().await;
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.yaml");
+    plane.kubectl(&["apply", "--server-side", "-f", manifests]).await;
+    let target = plane.namespace("delivered-to").await;
+    let mut files = ONE_RELEASE;
+    let helmfile = format!(
+        "helmDefaults: {{createNamespace: false}}\nreleases:\n- {{name: one, namespace: {target}, chart: ./chart}}\n"
+    );
+    files[0].1 = &helmfile;
+    let stage = Deliveries::new(plane, "applier-role", &files).await;
+    let namespace = stage.scene.namespace.clone();
+    plane.kubectl(&["create", "serviceaccount", "deployer", "-n", &namespace]).await;
+    let subject = format!("--serviceaccount={namespace}:deployer");
+    for (role, place) in [("helmfile-applier", &namespace), ("admin", &target)] {
+        let role_flag = format!("--clusterrole={role}");
+        plane.kubectl(&["create", "rolebinding", role, &role_flag, &subject, "-n", place]).await;
+    }
+    let account = as_account(plane, &namespace, "deployer").await;
+    let crd = yaml::documents(include_str!("../../assets/crds/helmfiles.yaml")).unwrap().remove(0);
+    crd::register(&plane.client().await, &crd, env!("CARGO_PKG_VERSION")).await.unwrap();
+    let definitions = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let is_established = |crd: &Value| crd.to_string().contains("\"Established\"");
+    stage
+        .scene
+        .until_in_cluster(&definitions, "helmfiles.apps.mumoshu.github.io", "established", is_established)
+        .await;
+    stage.apply("h", json!({"source": stage.source("")})).await;
+    let only = format!("{namespace}/h");
+    let cache = stage.cache();
+    let env = [("KUBECONFIG", account.as_str()), ("HELMFILE_OPERATOR_CACHE_DIR", cache.to_str().unwrap())];
+    let args = ["run", "-f", "builtin:applier", "--leave-finalizers", "--only", &only];
+    let _applier = Operator::start(plane, &args, &env);
+    stage.ready("h", "True", "1 release").await;
+    // What it keeps here goes at the end of `deletionPolicy: Destroy`.
+    for what in ["configmap/h.helmfile", "secret/h.helmfile"] {
+        plane.kubectl(&["delete", what, "-n", &namespace, "--kubeconfig", &account]).await;
     }
 }

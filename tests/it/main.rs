@@ -11,6 +11,7 @@ mod examples;
 mod explain;
 mod fetch_credentials;
 mod fetch_git;
+mod helmfile_page;
 mod offline;
 mod process;
 mod values_files;

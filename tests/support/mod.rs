@@ -16,6 +16,7 @@ pub mod http;
 pub mod kubectl;
 pub mod kubelet;
 pub mod operator;
+pub mod private_charts;
 pub mod processes;
 pub mod proxy;
 pub mod releases;

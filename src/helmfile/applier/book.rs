@@ -52,6 +52,8 @@ impl Owner {
 pub(crate) struct Book {
     ledger: Ledger,
     owner: Option<Owner>,
+    /// The cluster that the Helmfiles are in, when the releases are in another one.
+    home: Option<Client>,
     me: String,
     since: Timestamp,
     record: Mutex<Record>,
@@ -75,11 +77,18 @@ impl Book {
         Ok(Self {
             ledger,
             owner,
+            home: None,
             me: me.to_owned(),
             since,
             record: Mutex::new(record),
             others: std::sync::Mutex::default(),
         })
+    }
+
+    /// Says that the Helmfiles are in another cluster than the releases.
+    #[must_use]
+    pub(crate) fn with_home(self, home: Client) -> Self {
+        Self { home: Some(home), ..self }
     }
 
     /// The record as it is.
@@ -174,11 +183,15 @@ impl Book {
         if let Some(known) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return *known;
         }
-        let api: Api<Helmfile> = Api::namespaced(client.clone(), namespace);
-        let there = match in_time(api.get_metadata_opt(name)).await {
-            Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
-            Err(_) => true,
-        };
+        let mut there = false;
+        // Both may deliver to that cluster: its own operator, and ours from here.
+        for client in std::iter::once(client).chain(&self.home) {
+            let api: Api<Helmfile> = Api::namespaced(client.clone(), namespace);
+            there |= match in_time(api.get_metadata_opt(name)).await {
+                Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
+                Err(_) => true,
+            };
+        }
         self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(key, there);
         there
     }

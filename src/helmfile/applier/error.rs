@@ -1,6 +1,6 @@
 //! Why a pass did not get as far as running helmfile, or could not hear its end.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use super::{
     command::EnvironmentError,
@@ -48,15 +48,6 @@ pub enum PassError {
     /// A file that is encrypted.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
-    /// A folder for keys.
-    #[error("failed to make a private folder in `{}`", .folder.display())]
-    Vault {
-        /// Where.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// The record of what is ours.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -142,7 +133,7 @@ impl PassError {
             Self::Refused(objection) => objection.reason,
             Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,
             Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
-            Self::Workspace(_) | Self::Crashed | Self::Ledger(_) | Self::Vault { .. } | Self::Front(_) => {
+            Self::Workspace(_) | Self::Crashed | Self::Ledger(_) | Self::Front(_) => {
                 reason::ENVIRONMENT_FAILED
             }
             Self::Program(_) => reason::PROGRAM_NOT_FOUND,

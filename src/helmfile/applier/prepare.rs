@@ -18,6 +18,7 @@ use super::{
     status::Attempt,
     subject::{Memory, Subject},
     values::{self, Layer},
+    workspace::PrivateFolder,
 };
 use crate::{
     digest,
@@ -65,7 +66,7 @@ pub(crate) struct Delivery<'a> {
     /// Digest of the spec.
     pub spec_digest: String,
     /// A private folder for keys and for what was decrypted, if anything is.
-    pub vault: Option<tempfile::TempDir>,
+    pub vault: Option<PrivateFolder>,
     /// Ends it.
     pub stop: &'a CancellationToken,
 }
@@ -201,18 +202,12 @@ impl Applier {
         })
     }
 
-    fn vault(&self, spec: &HelmfileSpec) -> Result<Option<tempfile::TempDir>, PassError> {
-        if spec.decryption.is_none() {
-            return Ok(None);
-        }
-        let make = || {
-            fs::create_dir_all(&self.cache)?;
-            tempfile::Builder::new().prefix("vault-").tempdir_in(&self.cache)
-        };
-        make().map(Some).map_err(|source| PassError::Vault { folder: self.cache.clone(), source })
+    /// What is decrypted must not outlive us, even when we are killed: the next run sweeps it away.
+    fn vault(&self, spec: &HelmfileSpec) -> Result<Option<PrivateFolder>, PassError> {
+        Ok(spec.decryption.is_some().then(|| PrivateFolder::make(&self.cache)).transpose()?)
     }
 
-    pub(super) fn sops(&self, vault: Option<&tempfile::TempDir>, stop: &CancellationToken) -> Sops {
+    pub(super) fn sops(&self, vault: Option<&PrivateFolder>, stop: &CancellationToken) -> Sops {
         Sops {
             guard: self.guard.clone(),
             env: self.env.clone(),

@@ -71,6 +71,7 @@ impl<'a> Stage<'a> {
         let claim = claim(delivery).await?;
         let ledger = applier.ledger(subject, spec, link).await?;
         let book = match Book::open(ledger, owner(delivery), &applier.identity, applier.clock.now()).await {
+            Ok(book) if inputs.kubeconfig.is_some() => book.with_home(home.client.clone()),
             Ok(book) => book,
             Err(error) => {
                 release(claim).await;

@@ -148,12 +148,54 @@ pub(crate) enum Source {
 /// The name of a helmfile that is in the spec.
 const INLINE: &str = "helmfile.yaml.gotmpl";
 
+/// A private folder. Dropping it removes the folder; one of somebody who was killed is swept away by the next run.
+#[derive(Debug)]
+pub(crate) struct PrivateFolder {
+    path: PathBuf,
+    /// Held while the folder is in use, so that nobody sweeps it away.
+    _lock: File,
+}
+
+impl PrivateFolder {
+    /// Makes an empty one in the folder `cache`.
+    ///
+    /// # Errors
+    /// When the cache can't be written.
+    pub(crate) fn make(cache: &Path) -> Result<Self, WorkspaceError> {
+        Ok(Self::make_after(cache, |_| ())?.0)
+    }
+
+    /// The same, once `look` has seen the folder that all of them are in.
+    fn make_after<T>(cache: &Path, look: impl FnOnce(&Path) -> T) -> Result<(Self, T), WorkspaceError> {
+        let runs = cache.join("runs");
+        make_folder(&runs)?;
+        // Under this lock no folder of a run is without its own lock.
+        let sweeping = lock_file(&runs.join("lock"))?;
+        sweeping.lock().map_err(io("lock", &runs))?;
+        let seen = look(&runs);
+        let path = private_folder(&runs).map_err(io("make a folder in", &runs))?;
+        let lock = lock_file(&path.join("lock"))?;
+        lock.lock().map_err(io("lock", &path))?;
+        Ok((Self { path, _lock: lock }, seen))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        tree::remove(&self.path);
+    }
+}
+
 /// The folder of a run. Dropping it removes the folder.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     layout: Layout,
-    /// Held while the folder is in use, so that nobody sweeps it away.
-    _run: File,
+    _run: PrivateFolder,
     /// Held while the object's downloads are in use.
     _object: File,
 }
@@ -174,20 +216,11 @@ impl Workspace {
         })?;
         // Every program of the run holds the lock as well: who gets it next knows that none of them is left.
         fcntl_setfd(&object_lock, FdFlags::empty()).map_err(|error| io("lock", &object)(error.into()))?;
-        let runs = cache.join("runs");
-        make_folder(&runs)?;
-        // Under this lock no folder of a run is without its own lock.
-        let sweeping = lock_file(&runs.join("lock"))?;
-        sweeping.lock().map_err(io("lock", &runs))?;
-        let abandoned = abandoned(&runs);
-        let root = private_folder(&runs).map_err(io("make a folder in", &runs))?;
-        let run_lock = lock_file(&root.join("lock"))?;
-        run_lock.lock().map_err(io("lock", &root))?;
-        drop(sweeping);
+        let (run, abandoned) = PrivateFolder::make_after(cache, abandoned)?;
         for folder in abandoned {
             tree::remove(&folder);
         }
-        Ok(Self { layout: Layout::new(root, object), _run: run_lock, _object: object_lock })
+        Ok(Self { layout: Layout::new(run.path(), object), _run: run, _object: object_lock })
     }
 
     /// Where things are.
@@ -254,12 +287,6 @@ impl Workspace {
             }
             Layer::Machine(path) => path.canonicalize().map_err(io("read the values file", path)),
         }
-    }
-}
-
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        tree::remove(&self.layout.root);
     }
 }
 
@@ -386,6 +413,21 @@ mod tests {
         Workspace::open(cache.path(), "y").unwrap();
         drop(first);
         Workspace::open(cache.path(), "x").unwrap();
+    }
+
+    #[test]
+    fn a_private_folder_is_swept_when_its_owner_was_killed() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = PrivateFolder::make(cache.path()).unwrap();
+        let path = folder.path().to_owned();
+        fs::write(path.join("x.agekey"), "key").unwrap();
+        drop(Workspace::open(cache.path(), "x").unwrap());
+        assert!(path.exists() && mode(&path) == 0o700, "it is in use");
+        // As the kernel does it for a process that is killed: the lock goes, the files stay.
+        let PrivateFolder { _lock: lock, .. } = &*std::mem::ManuallyDrop::new(folder);
+        lock.unlock().unwrap();
+        drop(Workspace::open(cache.path(), "x").unwrap());
+        assert!(!path.exists());
     }
 
     #[test]
