@@ -112,7 +112,7 @@ async fn killed_during_an_upgrade() {
     );
 
     fs::write(&go, "").unwrap();
-    let operator = stage.start(&[("PATH", &shims.path())]).await;
+    let _operator = stage.start(&[("PATH", &shims.path())]).await;
     converged(&stage, &commit, &["one"]).await;
     assert_eq!(
         stage.revisions().await,
