@@ -370,6 +370,9 @@ async fn another_cluster_is_reached_by_a_kubeconfig_without_programs() {
     let object =
         stage.ready("rival", "False", &format!("belongs to Helmfile `{}/h`", stage.scene.namespace)).await;
     assert_eq!(find(&object, "Ready")["reason"], "ReleaseClaimed");
+    // And is the next one, once the first is gone.
+    stage.scene.delete(&helmfile(), "h").await;
+    stage.ready("rival", "True", "1 release").await;
 }
 
 #[tokio::test]
