@@ -93,7 +93,7 @@ async fn until_data(stage: &Deliveries<'_>, name: &str, key: &str, wanted: &str)
 
 #[tokio::test]
 async fn every_input_has_its_place_in_the_order() {
-    let state = "releases:\n- name: one\n  chart: ./chart\n  values:\n  - seen: {{ .Values.seen | toJson }}\n  - seen:\n      {{- range list \"A\" \"B\" \"C\" \"D\" \"E\" }}\n      {{ . }}: {{ env . | quote }}\n      {{- end }}\n";
+    let text = "releases:\n- name: one\n  chart: ./chart\n  values:\n  - seen: {{ .Values.seen | toJson }}\n  - seen:\n      {{- range list \"A\" \"B\" \"C\" \"D\" \"E\" }}\n      {{ . }}: {{ env . | quote }}\n      {{- end }}\n";
     let layer = |name: &str, from: usize| -> String {
         let keys: Vec<String> = (from..=6).map(|key| format!("k{key}: {name}")).collect();
         format!("seen: {{{}, deep: {{{name}: 1, all: {name}}}}}\n", keys.join(", "))
@@ -102,7 +102,7 @@ async fn every_input_has_its_place_in_the_order() {
     let stage = Deliveries::new(
         shared().await,
         "order",
-        &[("helmfile.yaml.gotmpl", state), ("values/a.yaml", &inside), CHART, SHOWS],
+        &[("helmfile.yaml.gotmpl", text), ("values/a.yaml", &inside), CHART, SHOWS],
     )
     .await;
     let other = Repository::new(&[("values.yaml", &layer("elsewhere", 2))]);
@@ -164,7 +164,6 @@ async fn every_input_has_its_place_in_the_order() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a measurement, for who wants to see it")]
 async fn an_edit_is_delivered_at_once_and_one_that_means_nothing_is_not() {
     let plane = shared().await;
     let stage = Deliveries::new(plane, "edits", &[SEES, CHART, SHOWS]).await;
@@ -371,6 +370,9 @@ async fn another_cluster_is_reached_by_a_kubeconfig_without_programs() {
     let object =
         stage.ready("rival", "False", &format!("belongs to Helmfile `{}/h`", stage.scene.namespace)).await;
     assert_eq!(find(&object, "Ready")["reason"], "ReleaseClaimed");
+    // And is the next one, once the first is gone.
+    stage.scene.delete(&helmfile(), "h").await;
+    stage.ready("rival", "True", "1 release").await;
 }
 
 #[tokio::test]

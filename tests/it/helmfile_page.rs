@@ -44,7 +44,7 @@ fn the_page_names_every_reason_condition_and_annotation() {
     assert!(!rest.is_empty());
     let annotations = source.split_once("pub mod annotation {").unwrap().1.split_once("\n}").unwrap().0;
     let quoted = |text: &'static str| {
-        text.lines().filter_map(|line| Some(line.trim().strip_prefix("pub const ")?.split('"').nth(1)?))
+        text.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1))
     };
     let words: Vec<&str> = quoted(reasons).chain(quoted(annotations)).chain(api::names::CONDITIONS).collect();
     assert!(words.len() > 40, "{words:?}");

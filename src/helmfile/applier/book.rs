@@ -189,6 +189,8 @@ impl Book {
             let api: Api<Helmfile> = Api::namespaced(client.clone(), namespace);
             there |= match in_time(api.get_metadata_opt(name)).await {
                 Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
+                // A cluster that knows no Helmfiles at all has no object to say so, and no reason `NotFound`.
+                Err(kube::Error::Api(status)) if status.code == 404 => false,
                 Err(_) => true,
             };
         }

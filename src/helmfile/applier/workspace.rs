@@ -174,9 +174,9 @@ impl PrivateFolder {
         sweeping.lock().map_err(io("lock", &runs))?;
         let seen = look(&runs);
         let path = private_folder(&runs).map_err(io("make a folder in", &runs))?;
-        let lock = lock_file(&path.join("lock"))?;
-        lock.lock().map_err(io("lock", &path))?;
-        Ok((Self { path, _lock: lock }, seen))
+        let own = lock_file(&path.join("lock"))?;
+        own.lock().map_err(io("lock", &path))?;
+        Ok((Self { path, _lock: own }, seen))
     }
 
     /// Where it is.
