@@ -330,7 +330,9 @@ async fn a_release_has_one_helmfile_at_a_time() {
     stage.ready("first", "True", "1 release").await;
     stage.apply("second", spec.clone()).await;
     let namespace = &stage.scene.namespace;
-    let object = stage.ready("second", "False", &format!("`{namespace}/first`")).await;
+    // While it is tried again it is not stalled.
+    let is_stalled = |object: &Value| find(object, STALLED)["status"] == "True";
+    let object = stage.scene.until(&helmfile(), "second", "stalled", is_stalled).await;
     let stalled = find(&object, STALLED);
     assert_eq!(
         (&stalled["status"], &stalled["reason"]),
@@ -341,6 +343,7 @@ async fn a_release_has_one_helmfile_at_a_time() {
         stalled["message"].as_str().unwrap().contains(&format!("release `{namespace}/one`")),
         "{stalled}"
     );
+    assert!(stalled["message"].as_str().unwrap().contains(&format!("`{namespace}/first`")), "{stalled}");
     assert_eq!(stage.owned("second").await, []);
 
     // Neither does it take away what it may not have.
