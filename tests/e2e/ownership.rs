@@ -139,8 +139,7 @@ async fn what_is_not_installed_goes_as_helmfile_says_and_what_is_disabled_or_not
 #[tokio::test]
 async fn a_release_that_could_not_be_uninstalled_is_still_ours() {
     let (stage, _operator) = delivered("stubborn", &["a", "b", "c"]).await;
-    let file =
-        "releases:\n- {name: a, chart: ./chart}\n- {name: b, chart: ./chart}\n- {name: c, chart: ./hooked}\n";
+    let file = "releases:\n- {name: a, chart: ./chart}\n- {name: b, chart: ./chart}\n- {name: c, chart: ./hooked}\n- {name: d, chart: ./chart}\n";
     let commit = stage.repository.commit(&[
         ("helmfile.yaml", file),
         ("hooked/Chart.yaml", "{apiVersion: v2, name: hooked, version: 1.0.0}\n"),
@@ -149,11 +148,17 @@ async fn a_release_that_could_not_be_uninstalled_is_still_ours() {
     stage.applied("h", &commit).await;
     stage.commit_helmfile(&file.replace("./hooked", "./hooked, installed: false"));
     stage.ready("h", "False", "release `c`").await;
-    assert_eq!(stage.owned("h").await, owns(&["a", "b", "c"]));
+    assert_eq!(stage.owned("h").await, owns(&["a", "b", "c", "d"]));
     stage.commit_helmfile(&helmfile_of(&["a", "b"]));
     let object = stage.ready("h", "False", "could not be uninstalled").await;
     assert_eq!(find(&object, READY)["reason"], "PruneFailed", "{object:#}");
     assert_eq!(stage.owned("h").await, owns(&["a", "b", "c"]));
+    // The other one that was to go is gone, and that is told.
+    assert_eq!(stage.releases().await, ["a", "b", "c"]);
+    assert_eq!(inventory(&object), ["a", "b", "c"]);
+    let first = &object["status"]["history"][0];
+    let releases = json!([format!("{}/d", stage.scene.namespace)]);
+    assert_eq!((&first["outcome"], &first["releases"]), (&json!("Failed"), &releases), "{object:#}");
 }
 
 /// A hook that can't be made, so that the release can't be uninstalled.
@@ -325,7 +330,9 @@ async fn a_release_has_one_helmfile_at_a_time() {
     stage.ready("first", "True", "1 release").await;
     stage.apply("second", spec.clone()).await;
     let namespace = &stage.scene.namespace;
-    let object = stage.ready("second", "False", &format!("`{namespace}/first`")).await;
+    // While it is tried again it is not stalled.
+    let is_stalled = |object: &Value| find(object, STALLED)["status"] == "True";
+    let object = stage.scene.until(&helmfile(), "second", "stalled", is_stalled).await;
     let stalled = find(&object, STALLED);
     assert_eq!(
         (&stalled["status"], &stalled["reason"]),
@@ -336,6 +343,7 @@ async fn a_release_has_one_helmfile_at_a_time() {
         stalled["message"].as_str().unwrap().contains(&format!("release `{namespace}/one`")),
         "{stalled}"
     );
+    assert!(stalled["message"].as_str().unwrap().contains(&format!("`{namespace}/first`")), "{stalled}");
     assert_eq!(stage.owned("second").await, []);
 
     // Neither does it take away what it may not have.

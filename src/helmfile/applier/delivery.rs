@@ -120,7 +120,7 @@ impl Stage<'_> {
         self.tidy(&ran, observer).await;
         let (finished, heard) = ran?;
         match self.conclude(&finished, &heard, refresh_reason, observer).await {
-            Err(broken) if heard.touched().next().is_some() => {
+            Err(broken) if heard.touched().next().is_some() || !broken.changed.is_empty() => {
                 Err(Broken { inventory: self.left_behind(observer).await, ..broken })
             }
             other => other,
@@ -151,11 +151,15 @@ impl Stage<'_> {
             Outcome::Failed(failure) => return Err(broken(PassError::Helmfile(failure))),
         }
         settled.map_err(broken)?;
-        let (pruned, pending) = self.prune(heard, observer).await.map_err(broken)?;
+        let mut pruned = Vec::new();
+        let pending = self.prune(heard, &mut pruned, observer).await;
+        let changed: Vec<String> =
+            changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
+        let broken = |error| Broken { error, changed: changed.clone(), inventory: None };
+        let pending = pending.map_err(broken)?;
         let whole = self.take_inventory(heard, observer).await;
         self.note_renders(heard, &whole);
         let inventory = self.shown(&whole, observer).await;
-        let changed = changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
         Ok(Ran { changed, inventory, whole, pending, refresh_reason })
     }
 
@@ -268,12 +272,14 @@ impl Stage<'_> {
         PassError::Helmfile(Failure::new(reason::FAILED, message, &self.scrub))
     }
 
-    /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what is gone, and what waits.
+    /// Uninstalls what has left the helmfile, if the spec says so and the proof is there. Gives what waits; what is gone is
+    /// added to `gone`, also when another one could not be uninstalled.
     async fn prune(
         &self,
         heard: &Heard,
+        gone: &mut Vec<ReleaseId>,
         observer: &mut Observer,
-    ) -> Result<(Vec<ReleaseId>, Option<PendingPrune>), PassError> {
+    ) -> Result<Option<PendingPrune>, PassError> {
         let record = self.book.record().await;
         let origin = self.delivery.origin();
         let unheard =
@@ -283,7 +289,6 @@ impl Stage<'_> {
             let approved = self.delivery.subject.annotation(annotation::APPROVE_PRUNE);
             plan = prune::plan(&record, &self.listed(observer).await?, &origin, approved);
         }
-        let mut gone = Vec::new();
         for id in &plan.go {
             if self.uninstall(id, observer).await? == Removed::Now {
                 gone.push(id.clone());
@@ -293,7 +298,7 @@ impl Stage<'_> {
         if plan.held.is_none() && (self.delivery.spec.prune || !unheard) {
             self.book.change(|record| record.origin = Some(origin)).await?;
         }
-        Ok((gone, plan.held))
+        Ok(plan.held)
     }
 
     /// All releases in the file, whatever is selected: what is not there has left.

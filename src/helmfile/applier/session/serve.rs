@@ -18,7 +18,7 @@ const QUESTION_LIMIT: u64 = 8 << 20;
 pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
     let (_open, path) = in_folder(folder, SOCKET)?;
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),
     }
 }
