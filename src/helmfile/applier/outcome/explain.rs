@@ -120,9 +120,20 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         reason::FORBIDDEN if cause.contains("resource \"namespaces\"") => {
             "; with rights in one namespace only, set `helmDefaults: {createNamespace: false}` in the helmfile"
         }
+        reason::CHART_UNAVAILABLE if wants_credentials(&cause) => {
+            "; its credentials in `registries` are missing or wrong"
+        }
         _ => "",
     };
     (reason, format!("{what}: {cause}{hint}"))
+}
+
+/// Whether a repository or registry does not let us in.
+fn wants_credentials(cause: &str) -> bool {
+    let cause = cause.to_ascii_lowercase();
+    ["401 unauthorized", "403 forbidden", "status code 401", "status code 403"]
+        .iter()
+        .any(|words| cause.contains(words))
 }
 
 /// Causes that are told by their words, whichever command met them.
