@@ -214,7 +214,7 @@ async fn an_encrypted_file_becomes_a_private_one() {
     let stop = CancellationToken::new();
     let sops = Sops { guard: guard(), env, folder: folder.path().to_owned(), stop };
     let keys = sops.keys(&keys).unwrap();
-    let plain = sops.plain_file("enc.yaml", &file, Some(&keys)).await.unwrap();
+    let plain = sops.plain_file("enc.yaml", &file, Some(&keys)).await.unwrap().file;
     assert_eq!(std::fs::read_to_string(&plain).unwrap(), "a: hunter2\n");
     for private in [plain.as_path(), keys.file()] {
         assert_eq!(
@@ -225,7 +225,7 @@ async fn an_encrypted_file_becomes_a_private_one() {
         );
     }
     let unencrypted = folder.path().join("plain.yaml");
-    assert_eq!(sops.plain_file("plain.yaml", &unencrypted, None).await.unwrap(), unencrypted);
+    assert_eq!(sops.plain_file("plain.yaml", &unencrypted, None).await.unwrap().file, unencrypted);
     let gone = keys.file().to_owned();
     drop(keys);
     assert!(!gone.exists(), "keys go away");

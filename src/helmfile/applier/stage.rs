@@ -28,7 +28,7 @@ use crate::{
     helmfile::{
         api::names::{self, annotation},
         helm::cluster::Cluster,
-        inputs::{Keys, fetch_file},
+        inputs::{Keys, Plain, fetch_file},
         ledger::{
             ReleaseId,
             lease::{self, Claim},
@@ -159,7 +159,9 @@ impl<'a> Stage<'a> {
         let sops = applier.sops(self.delivery.vault.as_ref(), stop);
         for file in values {
             let name = self.scrub.clean(&file.display().to_string());
-            self.values.push(sops.plain_file(&name, &file, keys).await?);
+            let Plain { file, secrets } = sops.plain_file(&name, &file, keys).await?;
+            self.scrub = std::mem::take(&mut self.scrub).and_secrets(&secrets);
+            self.values.push(file);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
-use super::{error::DecryptError, sops};
+use super::{error::DecryptError, sops, values};
 use crate::{
     environment::{self, Environment},
     process::{self, Command, Guard, ProgramError},
@@ -42,6 +42,15 @@ impl Keys {
     pub fn file(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// A file of values as helmfile can read it.
+#[derive(Debug)]
+pub struct Plain {
+    /// Where.
+    pub file: PathBuf,
+    /// What nobody may read in a log: all that was encrypted.
+    pub secrets: Vec<String>,
 }
 
 impl Sops {
@@ -94,10 +103,10 @@ impl Sops {
         name: &str,
         file: &Path,
         keys: Option<&Keys>,
-    ) -> Result<PathBuf, DecryptError> {
+    ) -> Result<Plain, DecryptError> {
         let bytes = fs::read(file).map_err(DecryptError::Storage)?;
         let Some(text) = String::from_utf8(bytes).ok().filter(|text| sops::is_encrypted(text)) else {
-            return Ok(file.to_owned());
+            return Ok(Plain { file: file.to_owned(), secrets: Vec::new() });
         };
         let plain = self.decrypt(name, &text, keys).await?;
         let write = || {
@@ -109,7 +118,8 @@ impl Sops {
             file.write_all(plain.as_bytes())?;
             Ok(file.into_temp_path().keep()?)
         };
-        write().map_err(DecryptError::Storage)
+        let file = write().map_err(DecryptError::Storage)?;
+        Ok(Plain { file, secrets: values::texts(&plain) })
     }
 }
 

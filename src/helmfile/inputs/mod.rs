@@ -20,7 +20,7 @@ mod set_path;
 mod sops;
 mod values;
 
-pub use decrypt::{Keys, Sops};
+pub use decrypt::{Keys, Plain, Sops};
 pub use error::{DecryptError, InputError};
 pub use files::{Elsewhere, FileError, Named, ValuesFile, fetch_file, resolve_files, split};
 pub use gather::gather;

@@ -92,6 +92,13 @@ fn layer(
     }
 }
 
+/// All texts in YAML that was encrypted, the longest first.
+pub(super) fn texts(yaml: &str) -> Vec<String> {
+    let mut hidden = Hidden::default();
+    yaml::documents(yaml).unwrap_or_default().iter().for_each(|document| hide(document, &mut hidden));
+    hidden.into_list()
+}
+
 /// All texts in a value, and numbers that are long enough to be a PIN or an account.
 fn hide(value: &Value, hidden: &mut Hidden) {
     match value {
