@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use crate::redact;
 
 /// The longest message of a condition, in bytes.
@@ -36,11 +38,12 @@ impl Scrub {
     #[must_use]
     pub(crate) fn and_secrets(mut self, secrets: &[String]) -> Self {
         let lines = secrets.iter().flat_map(|secret| secret.lines().chain([secret.as_str()]));
-        let mut hidden: Vec<&str> = lines.map(str::trim).filter(|text| text.len() >= SHORTEST).collect();
-        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
+        let texts = lines.map(str::trim).filter(|text| text.len() >= SHORTEST);
+        let mut hidden: Vec<String> = texts.flat_map(spellings).collect();
+        hidden.sort_unstable_by(|one, other| (other.len(), other).cmp(&(one.len(), one)));
         hidden.dedup();
         // Before the folders, which could change their text.
-        self.0.splice(0..0, hidden.into_iter().map(|text| (text.to_owned(), "***".to_owned())));
+        self.0.splice(0..0, hidden.into_iter().map(|text| (text, "***".to_owned())));
         self
     }
 
@@ -49,6 +52,19 @@ impl Scrub {
         let line = self.0.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
         without_values(&redact::urls(&line))
     }
+}
+
+/// A text as it is; in quotes, as Go and its JSON write it; in quotes within quotes, as in helm's own log lines; and as a
+/// Secret holds it.
+fn spellings(text: &str) -> [String; 5] {
+    let quoted = quoted(text);
+    let html = quoted.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    [text.to_owned(), self::quoted(&quoted), html, BASE64_STANDARD.encode(text), quoted]
+}
+
+fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&json).to_owned()
 }
 
 /// Leaves out values that the tools quote in their errors: each may be a password.
@@ -172,6 +188,22 @@ mod tests {
             ("- at '/c': value must be 'a'", "- at '/c': value must be 'a'"),
         ] {
             assert_eq!(Scrub::default().clean(line), shown);
+        }
+    }
+
+    #[test]
+    fn secrets_go_however_they_are_written() {
+        let scrub = Scrub::default().and_secrets(&["a\"b<c\\d".to_owned(), "one\ntwo2".to_owned()]);
+        for line in [
+            "got a\"b<c\\d.",
+            r#"got a\"b<c\\d."#,
+            r#"got a\"b\u003cc\\d."#,
+            r#"got a\\\"b<c\\\\d."#,
+            "got YSJiPGNcZA==.",
+            "got two2.",
+            r"got one\ntwo2.",
+        ] {
+            assert_eq!(scrub.clean(line), "got ***.", "{line}");
         }
     }
 
