@@ -81,6 +81,7 @@ const MARKS: &[(&str, Trouble)] = &[
     ("returned error: 308", Trouble::Redirect),
     ("disabled in followed redirect", Trouble::Redirect),
     ("no space left on device", Trouble::DiskFull),
+    ("out of diskspace", Trouble::DiskFull),
     ("not our ref", Trouble::NotServed),
     ("unadvertised object", Trouble::NotServed),
     ("couldn't find remote ref", Trouble::NotServed),
