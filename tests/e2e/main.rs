@@ -5,8 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_charts;
 mod bad_handlers;
 mod bad_helmfiles;
+mod bad_inputs;
+mod canary;
 mod check;
 mod choices;
 mod commands;
@@ -20,6 +23,7 @@ mod examples;
 mod finalizers;
 mod gather;
 mod health;
+mod health_gate;
 mod install;
 mod logs;
 mod object_metrics;

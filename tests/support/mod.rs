@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "`pub` says what the crates that include this may use")]
 
 pub mod certificates;
+pub mod charts;
 pub mod control_plane;
 pub mod git;
 pub mod git_https;
