@@ -4,17 +4,20 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    control_plane::{ControlPlane, shared},
-    git_https::Silent,
-    helmfiles::{Deliveries, ONE_RELEASE},
-    scene::find,
-    tools::Tools,
+use crate::{
+    bad_inputs::OWN_RELEASE,
+    support::{
+        control_plane::{ControlPlane, shared},
+        git_https::Silent,
+        helmfiles::{Deliveries, ONE_RELEASE},
+        scene::find,
+        tools::Tools,
+    },
 };
 
 #[tokio::test]
 async fn each_mistake_is_told_and_the_next_good_state_recovers() {
-    let stage = Deliveries::new(shared().await, "mistakes", &ONE_RELEASE).await;
+    let stage = Deliveries::new(shared().await, "mistakes", &OWN_RELEASE).await;
     stage.repository.git(&["checkout", "--quiet", "--orphan", "broken"]);
     stage.repository.commit(&[
         ("nothing-here/README", "no helmfile"),

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
+    private_charts::Charts,
     control_plane::shared,
     git_https::{GitHttps, Options},
     helmfiles::{self, Deliveries},
     http,
     operator::Operator,
-    private_charts::Charts,
     scene::find,
     tools::{Tools, guard},
 };
@@ -168,11 +168,39 @@ releases:
     )
 }
 
-#[tokio::test]
-async fn a_secret_of_any_input_is_seen_nowhere() {
-    let plane = shared().await;
-    let charts = Charts::start(plane.tools(), "bob", "c4nary-registry").await;
-    let stage = Deliveries::new(plane, "canary", &[]).await;
+/// Templates that fail, each in another way, and show what they have in their error; with the reason.
+const FAILING: [(&str, &str, &str); 6] = [
+    (
+        "fail",
+        "{{ fail (printf \"no good: %s %s %s\" (toJson .Values) .Values.env .Values.values.quoted) }}\n",
+        "RenderFailed",
+    ),
+    ("yaml", "a: [{{ .Values.values.deep.target }}\n  b: {{ .Values.values.file }}\n", "RenderFailed"),
+    (
+        "label",
+        "{apiVersion: v1, kind: Secret, metadata: {name: all, labels: {a: {{ print \"no!label \" .Values.values.values \" \" .Values.values.quoted | toJson }}}}}\n",
+        "UpgradeFailed",
+    ),
+    (
+        "file",
+        "{apiVersion: v1, kind: Secret, metadata: {name: all, labels: {a: {{ print \"no!label \" .Values.values.file | quote }}}}}\n",
+        "UpgradeFailed",
+    ),
+    (
+        "data",
+        "{apiVersion: v1, kind: Secret, metadata: {name: all}, data: {a: {{ .Values.values.file | quote }}}}\n",
+        "UpgradeFailed",
+    ),
+    (
+        "type",
+        "{apiVersion: v1, kind: Secret, metadata: {name: all}, type: Opaque, stringData: [{{ .Values.values.map | quote }}]}\n",
+        "UpgradeFailed",
+    ),
+];
+
+/// Puts a canary into every object that can hold one, and a helmfile that uses them all into the repository. Gives the parts
+/// of keys that may be seen nowhere either.
+async fn plant(stage: &Deliveries<'_>, charts: &Charts, git: &GitHttps) -> [String; 2] {
     let folder = stage.scene.folder().display().to_string();
     let key = tool(stage.scene.folder(), "age-keygen", &[]).await;
     let recipient = key.split_once("# public key: ").unwrap().1.lines().next().unwrap();
@@ -187,9 +215,6 @@ async fn a_secret_of_any_input_is_seen_nowhere() {
         ("chart/Chart.yaml", CHART),
         ("chart/templates/secret.yaml", SECRET),
     ]);
-    let root = stage.repository.path().parent().unwrap();
-    let options = Options { credentials: Some(("bob".into(), "c4nary-git".into())), ..Options::default() };
-    let git = GitHttps::start(root, options).await;
     let secret = async |name: &str, data: Value| {
         stage
             .scene
@@ -198,11 +223,10 @@ async fn a_secret_of_any_input_is_seen_nowhere() {
             )
             .await
     };
-    let config = fs::read_to_string(plane.kubeconfig()).unwrap();
+    let config = fs::read_to_string(stage.scene.plane.kubeconfig()).unwrap();
     let (_, private) = config.split_once("client-key-data").unwrap();
     let private: String = private.trim_start_matches(['"', ':', ' ']).chars().take(80).collect();
     let age: String = key.split_once("AGE-SECRET-KEY-").unwrap().1.chars().take(40).collect();
-    let more = [private.chars().skip(40).collect(), age];
     secret("values", json!({"values.yaml": "values: c4nary-values\n", "target": "c4nary-target", "quoted": QUOTED, "env": "c4nary-env"})).await;
     secret("git", json!({"username": "bob", "password": "c4nary-git", "ca.crt": fs::read_to_string(git.authority()).unwrap()})).await;
     secret("shop", json!({"username": "bob", "password": "c4nary-registry"})).await;
@@ -210,9 +234,13 @@ async fn a_secret_of_any_input_is_seen_nowhere() {
     secret("age", json!({"x.agekey": key})).await;
     secret("cluster", json!({"value": config})).await;
     stage.scene.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"values.yaml": map}})).await;
+    [private.chars().skip(40).collect(), age]
+}
 
+/// A spec with all of them.
+fn spec(stage: &Deliveries<'_>, charts: &Charts, git: &GitHttps) -> Value {
     let repository = stage.repository.path().file_name().unwrap().to_str().unwrap();
-    let spec = json!({
+    json!({
         "source": format!("git::{}/{repository}?ref=main", git.url()), "wait": false, "interval": "1s", "retry": {"maxDelay": "2s"},
         "secretRef": {"name": "git"}, "kubeConfig": {"secretRef": {"name": "cluster"}},
         "registries": [{"url": charts.url, "secretRef": {"name": "shop"}}, {"host": "oci.example.com", "secretRef": {"name": "oci"}}],
@@ -224,10 +252,21 @@ async fn a_secret_of_any_input_is_seen_nowhere() {
             {"kind": "Secret", "name": "values", "key": "quoted", "targetPath": "quoted", "literal": true},
         ],
         "env": [{"name": "API_KEY", "valueFrom": {"secretKeyRef": {"name": "values", "key": "env"}}}],
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_secret_of_any_input_is_seen_nowhere() {
+    let plane = shared().await;
+    let charts = Charts::start(plane.tools(), "bob", "c4nary-registry").await;
+    let stage = Deliveries::new(plane, "canary", &[]).await;
+    let root = stage.repository.path().parent().unwrap();
+    let options = Options { credentials: Some(("bob".into(), "c4nary-git".into())), ..Options::default() };
+    let git = GitHttps::start(root, options).await;
+    let more = plant(&stage, &charts, &git).await;
     let watcher = Watcher::start(more.to_vec());
     let mut operator = stage.start(&[("HELMFILE_OPERATOR_LOG", "debug")]).await;
-    stage.apply("h", spec).await;
+    stage.apply("h", spec(&stage, &charts, &git)).await;
     stage.scene.until_file("there", 1).await;
     assert_silent(&stage, &mut operator, "h", &more).await;
     stage.scene.write("go", "", 0o644);
@@ -240,36 +279,7 @@ async fn a_secret_of_any_input_is_seen_nowhere() {
     }
     assert_silent(&stage, &mut operator, "h", &more).await;
 
-    // Each fails in another way and shows what it has in its error.
-    let failing = [
-        (
-            "fail",
-            "{{ fail (printf \"no good: %s %s %s\" (toJson .Values) .Values.env .Values.values.quoted) }}\n",
-            "RenderFailed",
-        ),
-        ("yaml", "a: [{{ .Values.values.deep.target }}\n  b: {{ .Values.values.file }}\n", "RenderFailed"),
-        (
-            "label",
-            "{apiVersion: v1, kind: Secret, metadata: {name: all, labels: {a: {{ print \"no!label \" .Values.values.values \" \" .Values.values.quoted | toJson }}}}}\n",
-            "UpgradeFailed",
-        ),
-        (
-            "file",
-            "{apiVersion: v1, kind: Secret, metadata: {name: all, labels: {a: {{ print \"no!label \" .Values.values.file | quote }}}}}\n",
-            "UpgradeFailed",
-        ),
-        (
-            "data",
-            "{apiVersion: v1, kind: Secret, metadata: {name: all}, data: {a: {{ .Values.values.file | quote }}}}\n",
-            "UpgradeFailed",
-        ),
-        (
-            "type",
-            "{apiVersion: v1, kind: Secret, metadata: {name: all}, type: Opaque, stringData: [{{ .Values.values.map | quote }}]}\n",
-            "UpgradeFailed",
-        ),
-    ];
-    for (name, template, reason) in failing {
+    for (name, template, reason) in FAILING {
         let commit = stage.repository.commit(&[("chart/templates/secret.yaml", template)]);
         let tried = |object: &Value| {
             let attempted = object["status"]["lastAttemptedRevision"].as_str();

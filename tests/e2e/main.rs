@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_charts;
 mod bad_handlers;
 mod bad_helmfiles;
 mod bad_inputs;

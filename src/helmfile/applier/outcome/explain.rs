@@ -112,7 +112,13 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         [] => (reason::FAILED, "helm failed".to_owned()),
     };
     let reason = reason_in(&cause).unwrap_or(by_command);
-    let hint = match reason {
+    let hint = hint(reason, &cause);
+    (reason, format!("{what}: {cause}{hint}"))
+}
+
+/// What to do, where helm's words leave that open.
+fn hint(reason: &str, cause: &str) -> &'static str {
+    match reason {
         reason::RELEASE_LOCKED => {
             "; when no helm is running, roll the release back or delete its newest Secret of type helm.sh/release.v1"
         }
@@ -120,12 +126,17 @@ fn explain_helm(report: &Report<'_>, args: &[&str], head: &str) -> (&'static str
         reason::FORBIDDEN if cause.contains("resource \"namespaces\"") => {
             "; with rights in one namespace only, set `helmDefaults: {createNamespace: false}` in the helmfile"
         }
-        reason::CHART_UNAVAILABLE if wants_credentials(&cause) => {
+        reason::CHART_UNAVAILABLE if wants_credentials(cause) => {
             "; its credentials in `registries` are missing or wrong"
         }
+        _ if cause.contains("Secret \"sh.helm.release.") && cause.contains("Too long") => {
+            "; Helm keeps the whole chart and all it renders to in that Secret: leave files out with .helmignore, or split the chart"
+        }
+        reason::UPGRADE_FAILED if cause.contains("namespaces \"") && cause.ends_with("\" not found") => {
+            "; create it, or leave that to helm with `createNamespace: true` in the helmfile"
+        }
         _ => "",
-    };
-    (reason, format!("{what}: {cause}{hint}"))
+    }
 }
 
 /// Whether a repository or registry does not let us in.

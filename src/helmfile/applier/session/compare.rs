@@ -4,10 +4,11 @@ use std::{ffi::OsString, path::PathBuf};
 
 use serde_json::json;
 
-use super::answer::Session;
+use super::{answer::Session, heard::Objection};
 use crate::{
     digest,
     helmfile::{
+        api::names::reason,
         helm::{
             chart,
             flags::{self, Asked as Parsed, UpgradeArgs},
@@ -46,11 +47,16 @@ impl Session<'_> {
         if args.kube_context.as_deref().is_some_and(|context| !context.is_empty())
             || args.kubeconfig.is_some()
         {
-            return Err(format!(
-                "release `{}` names a cluster of its own (kubeContext or kubeconfig); a Helmfile delivers to one cluster, \
-                 which its own kubeConfig names",
-                args.release
-            ));
+            let objection = Objection {
+                reason: reason::HELMFILE_INVALID,
+                message: format!(
+                    "release `{}` names a cluster of its own (kubeContext or kubeconfig); a Helmfile delivers to one cluster, \
+                     which its own kubeConfig names",
+                    args.release
+                ),
+                permanent: false,
+            };
+            return Err(self.objection(&objection).message);
         }
         let id = self.id(args.namespace.as_deref(), &args.release);
         let cluster = self.setting.cluster;

@@ -135,7 +135,8 @@ impl Session<'_> {
         }))
     }
 
-    fn objection(&self, objection: &Objection) -> Objection {
+    /// Notes why the run can't go on, and gives it back.
+    pub(super) fn objection(&self, objection: &Objection) -> Objection {
         self.heard().object(objection);
         objection.clone()
     }
