@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::{
     install::as_account,
     support::{
-        private_charts::Charts,
         control_plane::shared,
         helmfiles::{Deliveries, helmfile},
+        private_charts::Charts,
         scene::{config_map, find},
     },
 };

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    private_charts::Charts,
     control_plane::shared,
     git_https::{GitHttps, Options},
     helmfiles::{self, Deliveries},
     http,
     operator::Operator,
+    private_charts::Charts,
     scene::find,
     tools::{Tools, guard},
 };

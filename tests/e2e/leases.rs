@@ -64,6 +64,7 @@ async fn two_appliers_never_run_helmfile_at_once_and_the_second_one_waits() {
     assert!(holder(&stage).await.starts_with("one_"), "{}", holder(&stage).await);
     let mut two = machine(&stage, "two", &[("PATH", &path)]).await;
     two.wait_for_log("another applier (`one_").await;
+    stage.ready("h", "Unknown", "").await;
     assert_eq!(stage.scene.lines("at"), 1);
     stage.scene.write("go", "", 0o644);
     stage.ready("h", "True", "1 release").await;

@@ -56,7 +56,7 @@ impl Counted {
         count() - before
     }
 
-    async fn commit(&self, files: &[(&str, &str)]) {
+    fn commit(&self, files: &[(&str, &str)]) {
         self.stage.repository.commit(files);
     }
 
@@ -84,7 +84,7 @@ async fn what_is_as_it_was_is_not_rendered_again_and_every_change_is() {
     assert_eq!(counted.renders().await, 0, "a second pass without any change");
     assert_eq!(counted.renders().await, 0);
 
-    counted.commit(&[("values.yaml", "a: two\n")]).await;
+    counted.commit(&[("values.yaml", "a: two\n")]);
     assert!(counted.renders().await > 0, "the content of a values file");
     assert_eq!(counted.data().await, "two");
     counted.renders().await;
@@ -92,17 +92,17 @@ async fn what_is_as_it_was_is_not_rendered_again_and_every_change_is() {
 
     let set =
         "releases:\n- {name: one, chart: ./chart, values: [values.yaml], set: [{name: a, value: three}]}\n";
-    counted.commit(&[("helmfile.yaml", set)]).await;
+    counted.commit(&[("helmfile.yaml", set)]);
     assert!(counted.renders().await > 0, "a value that is set");
     assert_eq!(counted.data().await, "three");
     counted.renders().await;
 
     let file = "releases:\n- {name: one, chart: ./chart, set: [{name: a, file: set.txt}]}\n";
-    counted.commit(&[("helmfile.yaml", file), ("set.txt", "four")]).await;
+    counted.commit(&[("helmfile.yaml", file), ("set.txt", "four")]);
     assert!(counted.renders().await > 0);
     counted.renders().await;
     assert_eq!(counted.renders().await, 0);
-    counted.commit(&[("set.txt", "five")]).await;
+    counted.commit(&[("set.txt", "five")]);
     assert!(counted.renders().await > 0, "the content of a file that is set");
     assert_eq!(counted.data().await, "five");
 }
@@ -121,7 +121,7 @@ async fn a_changed_subchart_is_rendered_again() {
     )
     .await;
     assert_eq!(counted.renders().await, 0);
-    counted.commit(&[("chart/charts/sub/templates/map.yaml", &sub("two"))]).await;
+    counted.commit(&[("chart/charts/sub/templates/map.yaml", &sub("two"))]);
     assert!(counted.renders().await > 0);
     assert_eq!(counted.stage.scene.get(&config_map(), "sub").await["data"]["a"], "two");
 }

@@ -129,13 +129,15 @@ impl PassError {
             Self::Ledger(error) | Self::Lease(LeaseError::Api(error)) if error.is_unreachable() => {
                 reason::CLUSTER_UNREACHABLE
             }
-            Self::Lease(_) | Self::Lost(_) => reason::HELD_ELSEWHERE,
+            Self::Lease(LeaseError::Held(_) | LeaseError::Stopped) | Self::Lost(_) => reason::HELD_ELSEWHERE,
             Self::Refused(objection) => objection.reason,
             Self::Connect(_) | Self::Workspace(WorkspaceError::NoContext) => reason::CLUSTER_UNREACHABLE,
             Self::Workspace(WorkspaceError::Busy) => reason::BUSY,
-            Self::Workspace(_) | Self::Crashed | Self::Ledger(_) | Self::Front(_) => {
-                reason::ENVIRONMENT_FAILED
-            }
+            Self::Workspace(_)
+            | Self::Crashed
+            | Self::Ledger(_)
+            | Self::Lease(LeaseError::Api(_))
+            | Self::Front(_) => reason::ENVIRONMENT_FAILED,
             Self::Program(_) => reason::PROGRAM_NOT_FOUND,
             Self::TimedOut(_) => reason::TIMED_OUT,
             Self::Run(_) => reason::FAILED,

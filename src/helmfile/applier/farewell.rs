@@ -93,7 +93,7 @@ impl Applier {
                 self.prepare_bare(subject, spec, link, stop).await?
             }
         };
-        Ok(delivery.destroy(observer).await?.sentence())
+        Ok(Box::pin(delivery.destroy(observer)).await?.sentence())
     }
 }
 

@@ -24,11 +24,17 @@ use super::{
 };
 use crate::{
     clock,
-    helmfile::api::{
-        HelmfileSpec, HelmfileStatus, get,
-        names::{READY, annotation},
+    helmfile::{
+        api::{
+            HelmfileSpec, HelmfileStatus, get,
+            names::{READY, annotation},
+        },
+        ledger::lease::LeaseError,
     },
 };
+
+/// When to look again at what another applier delivers.
+const HELD_AGAIN: Duration = Duration::from_secs(5);
 
 impl Applier {
     /// Looks at the source, and delivers it when there is a reason to; or, when the object is being deleted, does what its
@@ -175,7 +181,7 @@ impl Applier {
         if cause != Cause::Refresh {
             observer.publish(&started).await;
         }
-        let mut answer = match delivery.run(observer).await {
+        let mut answer = match Box::pin(delivery.run(observer)).await {
             Ok(ran) => {
                 let verdict = if ran.changed.is_empty() { Verdict::Unchanged } else { Verdict::Changed };
                 let health = self.health(delivery, &ran.whole, observer).await;
@@ -191,6 +197,12 @@ impl Applier {
             }
             Err(Broken { error, .. }) if delivery.stop.is_cancelled() || was_stopped(&error) => {
                 return Err(Stopped);
+            }
+            // That one says how it goes, and a word of ours could come after its last one.
+            Err(Broken { error: error @ PassError::Lease(LeaseError::Held(_)), .. }) => {
+                observer.line(&error.to_string());
+                let again = Some(HELD_AGAIN.min(spec.interval.0));
+                return Ok(Answer::new(subject, subject.status.clone(), again, Verdict::BackingOff));
             }
             Err(Broken { error, changed, inventory }) => {
                 let scrub = Scrub::default().and_secrets(&delivery.inputs.secrets);

@@ -121,11 +121,11 @@ impl ReleaseMeta {
             revision: labels.get("version")?.parse().ok()?,
             status: labels.get("status")?.parse().unwrap_or(ReleaseStatus::Unknown),
             uid: secret.uid().unwrap_or_default(),
-            // Helm replaces the one by the other when it writes again.
-            modified: labels
-                .get("modifiedAt")
-                .or_else(|| labels.get("createdAt"))
-                .and_then(|seconds| seconds.parse().ok()),
+            // Helm takes the labels of a revision along into the next one, this one among them, so that the later one counts.
+            modified: ["createdAt", "modifiedAt"]
+                .into_iter()
+                .filter_map(|name| labels.get(name)?.parse().ok())
+                .max(),
             labels: labels
                 .iter()
                 .filter(|(name, _)| !OWN_LABELS.contains(&name.as_str()))
@@ -504,6 +504,28 @@ mod tests {
             assert_eq!(status.to_string().parse(), Ok(status));
         }
         assert_eq!("Deployed".parse::<ReleaseStatus>(), Err(UnknownStatus("Deployed".into())));
+    }
+
+    #[test]
+    fn the_later_one_of_two_times_counts() {
+        let modified = |labels: Value| {
+            let labels = [json!({"name": "a", "version": "2", "status": "deployed"}), labels];
+            let labels: BTreeMap<String, String> = labels
+                .into_iter()
+                .flat_map(|some| serde_json::from_value::<BTreeMap<_, _>>(some).unwrap())
+                .collect();
+            let metadata = json!({"metadata": {"namespace": "n", "labels": labels}});
+            let secret: Secret = serde_json::from_value(metadata).unwrap();
+            ReleaseMeta::of(&secret).unwrap().modified
+        };
+        assert_eq!(modified(json!({"createdAt": "5"})), Some(5));
+        assert_eq!(modified(json!({"createdAt": "5", "modifiedAt": "7"})), Some(7));
+        assert_eq!(
+            modified(json!({"createdAt": "9", "modifiedAt": "7"})),
+            Some(9),
+            "taken along from revision 1"
+        );
+        assert_eq!(modified(json!({})), None);
     }
 
     #[test]

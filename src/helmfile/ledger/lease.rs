@@ -208,10 +208,9 @@ impl Claim {
             sleep(pause).await;
             pause = RENEW_EVERY;
             match timeout(RENEW_EVERY, self.renew()).await {
-                Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return TAKEN,
                 Ok(Err(_)) | Err(_) if self.age() + RENEW_EVERY > RENEW_DEADLINE => return LATE,
-                Ok(Err(_)) | Err(_) => {}
+                Ok(Ok(true) | Err(_)) | Err(_) => {}
             }
         }
     }

@@ -161,9 +161,10 @@ impl<'a> Session<'a> {
             Ok(slot) => slot,
             Err(error) => return (no_place(&error), None),
         };
-        let permitted = match upgrade {
-            true => self.may_upgrade(&id, &asked.args).await.map(Some),
-            false => self.may_uninstall(&id).await.map(|may| may.then(Vec::new)),
+        let permitted = if upgrade {
+            self.may_upgrade(&id, &asked.args).await.map(Some)
+        } else {
+            self.may_uninstall(&id).await.map(|may| may.then(Vec::new))
         };
         match permitted {
             Ok(Some(labels)) => {

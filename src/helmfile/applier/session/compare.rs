@@ -93,7 +93,7 @@ impl Session<'_> {
         let mut files = plugin::files(args, &helm.folder)?.into_iter();
         let (path, values): (PathBuf, Vec<PathBuf>) = (files.next()?, files.collect());
         // The names of files are made up for each run; what is in them counts, and is read.
-        let inline = args.values.iter().filter(|(flag, _)| !matches!(flag.as_ref(), "values" | "set-file"));
+        let inline = args.values.iter().filter(|(flag, _)| !matches!(*flag, "values" | "set-file"));
         let inline: Vec<String> = inline.map(|(flag, value)| format!("--{flag}={value}")).collect();
         let looked =
             tokio::task::spawn_blocking(move || chart::look(&path, &values, &inline)).await.ok()??;
