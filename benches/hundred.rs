@@ -120,7 +120,7 @@ impl<'a> Plain<'a> {
         write_source(&self.source, message);
         let helmfile = helmfile_operator::process::resolve(
             "helmfile",
-            self.env.get(OsStr::new("PATH")).map(|path| path.as_os_str()),
+            self.env.get(OsStr::new("PATH")).map(std::ffi::OsString::as_os_str),
             &self.source,
         );
         let concurrency = CONCURRENCY.to_string();

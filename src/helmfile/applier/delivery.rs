@@ -106,7 +106,7 @@ impl Delivery<'_> {
     /// Runs helmfile, and then removes what has left it.
     pub(crate) async fn run(&self, observer: &mut Observer) -> Result<Ran, Broken> {
         let stage = Stage::set(self, observer).await?;
-        let ran = stage.while_claimed(stage.deliver(observer)).await;
+        let ran = Box::pin(stage.while_claimed(stage.deliver(observer))).await;
         stage.leave().await;
         ran
     }

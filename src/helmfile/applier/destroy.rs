@@ -42,7 +42,7 @@ impl Delivery<'_> {
     /// Destroys in the order that the helmfile needs; then what the record still has.
     pub(crate) async fn destroy(&self, observer: &mut Observer) -> Result<Gone, PassError> {
         let stage = Stage::set(self, observer).await?;
-        let destroyed = stage.while_claimed(stage.destroy(observer)).await;
+        let destroyed = Box::pin(stage.while_claimed(stage.destroy(observer))).await;
         match destroyed {
             Ok(gone) => {
                 self.forget(&stage).await?;
