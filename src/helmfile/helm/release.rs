@@ -121,10 +121,11 @@ impl ReleaseMeta {
             revision: labels.get("version")?.parse().ok()?,
             status: labels.get("status")?.parse().unwrap_or(ReleaseStatus::Unknown),
             uid: secret.uid().unwrap_or_default(),
-            // Helm takes the labels of a revision along into the next one, this one among them, so that the later one counts.
+            // Helm takes the labels of a revision along into the next one, its times among them, so that the latest counts.
             modified: ["createdAt", "modifiedAt"]
                 .into_iter()
                 .filter_map(|name| labels.get(name)?.parse().ok())
+                .chain(secret.creation_timestamp().map(|created| created.0.as_second()))
                 .max(),
             labels: labels
                 .iter()

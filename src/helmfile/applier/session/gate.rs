@@ -70,7 +70,7 @@ impl Session<'_> {
         let next: Vec<ReleaseId> = {
             let heard = self.heard();
             let differ = heard.releases.iter().filter(|(_, seen)| seen.differs == Some(true));
-            differ.map(|(id, _)| id).chain([id]).cloned().collect()
+            differ.map(|(id, _)| id).filter(|other| *other != id).chain([id]).cloned().collect()
         };
         let recorded = self.setting.book.touch(id, &next).await;
         recorded.map_err(|error| {
