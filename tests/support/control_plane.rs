@@ -101,7 +101,14 @@ impl ControlPlane {
         let etcd = start_etcd(tools, &dir)?;
         // From here on the folder goes with etcd.
         let _etcd_removes_it = folder.keep();
-        let api_server = start_api_server(tools, &dir, port)?;
+        let mut api_server = start_api_server(tools, &dir, port)?;
+        // It gives up when the API server is not there within ten seconds, which a busy machine can take.
+        let target = Target { kubeconfig: Some(dir.join("kubeconfig")), context: None };
+        let client = connect(&target).await?.client;
+        tokio::select! {
+            answered = answers(&client) => answered?,
+            error = api_server.ended() => return Err(error),
+        }
         let controller_manager = start_controller_manager(tools, &dir)?;
         let mut plane = Self {
             tools: tools.clone(),
@@ -251,8 +258,21 @@ async fn serves(client: &Client) -> anyhow::Result<()> {
     ready.await.map_err(|last| anyhow::anyhow!("the control plane did not become ready: {last}"))
 }
 
-async fn is_ready(client: &Client) -> anyhow::Result<()> {
+/// Waits until the API server answers.
+async fn answers(client: &Client) -> anyhow::Result<()> {
+    let ready = wait::poll_until(START_DEADLINE, async || {
+        is_answering(client).await.map_err(|error| format!("{error:#}"))
+    });
+    ready.await.map_err(|last| anyhow::anyhow!("the API server did not become ready: {last}"))
+}
+
+async fn is_answering(client: &Client) -> anyhow::Result<()> {
     client.request_text(hyper::Request::get("/readyz").body(Vec::new())?).await.context("/readyz")?;
+    Ok(())
+}
+
+async fn is_ready(client: &Client) -> anyhow::Result<()> {
+    is_answering(client).await?;
     Api::<Namespace>::all(client.clone()).get("default").await?;
     Api::<ServiceAccount>::namespaced(client.clone(), "default").get("default").await?;
     Ok(())

@@ -212,6 +212,17 @@ pub enum ReleaseError {
     },
 }
 
+impl ReleaseError {
+    /// Whether the API server did not answer at all.
+    pub fn is_unreachable(&self) -> bool {
+        let cause = match self {
+            Self::List { cause, .. } | Self::Get { cause, .. } => cause,
+            Self::Malformed(_) | Self::MalformedSecret { .. } => return false,
+        };
+        !matches!(**cause, kube::Error::Api(_))
+    }
+}
+
 /// More than any release can unpack to in practice: a Secret holds 1 MiB, and manifests compress about tenfold.
 const UNPACKED_LIMIT: u64 = 256 << 20;
 

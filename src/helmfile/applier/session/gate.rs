@@ -84,11 +84,12 @@ impl Session<'_> {
         self.setting.cluster.forget_release(&id.namespace, &id.name);
         let history = self.setting.cluster.history(&id.namespace, &id.name).await;
         let history = history.map_err(|error| {
-            self.objection(&Objection {
-                reason: reason::FAILED,
-                message: error.to_string(),
-                permanent: false,
-            })
+            let (reason, message) = if error.is_unreachable() {
+                (reason::CLUSTER_UNREACHABLE, format!("kubernetes cluster unreachable: {error}"))
+            } else {
+                (reason::FAILED, error.to_string())
+            };
+            self.objection(&Objection { reason, message, permanent: false })
         })?;
         Ok(history.into_iter().next())
     }
