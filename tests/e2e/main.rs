@@ -32,6 +32,7 @@ mod kills;
 mod leases;
 mod logs;
 mod object_metrics;
+mod objectless;
 mod observers;
 mod outage;
 mod ownership;

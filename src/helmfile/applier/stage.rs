@@ -168,6 +168,7 @@ impl<'a> Stage<'a> {
             cluster: &self.cluster,
             namespace: &self.namespace,
             book: &self.book,
+            versions: applier.cache.join("helm-versions"),
             slots: &self.slots,
             repositories: &self.delivery.inputs.repositories,
             mode,

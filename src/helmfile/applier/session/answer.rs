@@ -1,7 +1,7 @@
 //! What each call of helm gets.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     ffi::OsString,
     io,
     path::{Path, PathBuf},
@@ -17,6 +17,7 @@ use super::{
     renders::Renders,
     serve,
     slots::{Slot, Slots},
+    versions::Versions,
 };
 use crate::{
     helmfile::{
@@ -55,6 +56,8 @@ pub(crate) struct Setting<'a> {
     pub namespace: &'a str,
     /// Whose run it is, and the record of its releases.
     pub book: &'a Book,
+    /// The folder in which the answers of `helm version` are kept.
+    pub versions: PathBuf,
     /// Places for helm processes.
     pub slots: &'a Slots,
     /// Chart repositories with credentials.
@@ -73,7 +76,7 @@ pub(crate) struct Session<'a> {
     pub(super) listener: UnixListener,
     heard: Mutex<Heard>,
     renders: Mutex<Renders>,
-    versions: tokio::sync::Mutex<HashMap<Vec<String>, Told>>,
+    versions: tokio::sync::Mutex<Versions>,
 }
 
 /// A helm that runs, and what it was permitted to do.
@@ -91,12 +94,13 @@ impl<'a> Session<'a> {
     /// When there can be no socket.
     pub(crate) fn open(setting: Setting<'a>, folder: &Path, renders: Renders) -> io::Result<Self> {
         let listener = serve::listen(folder)?;
+        let versions = Versions::of(setting.versions.clone(), &setting.helm);
         Ok(Self {
             setting,
             listener,
             heard: Mutex::default(),
             renders: Mutex::new(renders),
-            versions: tokio::sync::Mutex::default(),
+            versions: tokio::sync::Mutex::new(versions),
         })
     }
 
@@ -201,17 +205,11 @@ impl<'a> Session<'a> {
     async fn version(&self, asked: &Asked) -> Told {
         let mut versions = self.versions.lock().await;
         if let Some(told) = versions.get(&asked.args) {
-            return told.clone();
+            return told;
         }
-        let told = self.ask_version(asked).await;
-        if matches!(told, Told::Done { exit: 0, .. }) {
-            versions.insert(asked.args.clone(), told.clone());
-        }
+        let told = self.run(asked, asked.args.clone(), Vec::new()).await;
+        versions.note(&asked.args, &told);
         told
-    }
-
-    async fn ask_version(&self, asked: &Asked) -> Told {
-        self.run(asked, asked.args.clone(), Vec::new()).await
     }
 
     /// Runs the real helm here, and hands over what it says.

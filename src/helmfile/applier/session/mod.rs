@@ -7,6 +7,7 @@
 //! - `find`: `helm list` of one release;
 //! - `repository`: `helm repo add` with a password that is in no argument;
 //! - `slots`: how many helm processes run at once on this machine;
+//! - `versions`: what helm says of itself;
 //! - `heard`: what became of each release.
 
 mod answer;
@@ -18,6 +19,7 @@ mod renders;
 mod repository;
 mod serve;
 mod slots;
+mod versions;
 
 pub(crate) use answer::{Mode, Session, Setting};
 pub(crate) use compare::in_place;
