@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::{
     objects::{Form, Helmfiles, Place, resource_name},
     report,
-    seen::{Seen, short},
+    seen::Seen,
     table::{Table, age, clean},
     world,
 };
 use crate::{
     clock::{Clock, since},
     exit::Exit,
-    helmfile::api::{ConditionStatus, Inventory, names},
+    helmfile::api::{ConditionStatus, Inventory, names, short_revision},
     object,
 };
 
@@ -105,7 +105,7 @@ fn row(seen: &Seen, namespaces: bool, wide: bool, now: Timestamp) -> Vec<String>
         seen.name.clone(),
         format!("{ready:?}"),
         seen.message(),
-        if wide { revision.to_owned() } else { short(revision) },
+        if wide { revision.to_owned() } else { short_revision(revision) },
         status.inventory.as_ref().map_or_else(String::new, |inventory| inventory.count.to_string()),
         ago(seen.created),
     ];

@@ -8,8 +8,6 @@ use crate::{
     object,
 };
 
-/// How many digits of a commit are shown.
-const DIGITS: usize = 12;
 /// Conditions that are bad news when they hold. Of all others it is bad news when they do not.
 const BAD_NEWS: [&str; 5] =
     [names::RECONCILING, names::STALLED, names::DRIFTED, names::PLAN_PENDING, names::DESTROYED];
@@ -87,14 +85,6 @@ impl Seen {
     }
 }
 
-/// `main@sha1:5e0c2a7d91b4…` without the rest of the digest.
-pub(super) fn short(revision: &str) -> String {
-    match revision.rsplit_once(':') {
-        Some((start, digest)) => format!("{start}:{}", digest.chars().take(DIGITS).collect::<String>()),
-        None => revision.to_owned(),
-    }
-}
-
 fn unreadable(error: &serde_json::Error) -> HelmfileStatus {
     let message = format!("this version of the program does not understand the status: {error}");
     let ready =
@@ -152,11 +142,5 @@ mod tests {
         let seen = Seen::of(&object);
         assert_eq!(seen.condition("Ready").unwrap().status, ConditionStatus::Unknown);
         assert!(seen.message().contains("does not understand the status"), "{}", seen.message());
-    }
-
-    #[test]
-    fn revisions_are_cut_at_the_digest() {
-        assert_eq!(short("main@sha1:5e0c2a7d91b4e8d0c19f1b6c"), "main@sha1:5e0c2a7d91b4");
-        assert_eq!(short("local"), "local");
     }
 }

@@ -14,4 +14,6 @@ pub use inputs::{
     KubeConfigSecret, Registry, Runner, SecretReference, SourceKind, ValuesReference,
 };
 pub use policy::{DeletionPolicy, Dependency, Retry};
-pub use status::{HelmfileStatus, HistoryEntry, Inventory, InventoryRelease, Outcome, PendingPrune};
+pub use status::{
+    HelmfileStatus, HistoryEntry, Inventory, InventoryRelease, Outcome, PendingPrune, short_revision,
+};

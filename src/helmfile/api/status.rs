@@ -263,6 +263,14 @@ impl Inventory {
     }
 }
 
+/// A revision with as much of its digest as people compare.
+pub fn short_revision(revision: &str) -> String {
+    match revision.rsplit_once(':') {
+        Some((name, digest)) => format!("{name}:{}", digest.chars().take(12).collect::<String>()),
+        None => revision.to_owned(),
+    }
+}
+
 const fn never() -> i64 {
     -1
 }
@@ -306,5 +314,11 @@ mod tests {
         assert!(Inventory::whole(vec![long]).bounded().1);
         let small = Inventory::whole((0..3).map(release).collect());
         assert_eq!(small.bounded(), (small, false));
+    }
+
+    #[test]
+    fn revisions_are_cut_at_the_digest() {
+        assert_eq!(short_revision("main@sha1:5e0c2a7d91b4e8d0c19f1b6c"), "main@sha1:5e0c2a7d91b4");
+        assert_eq!(short_revision("local"), "local");
     }
 }

@@ -28,6 +28,7 @@ use crate::{
         api::{
             HelmfileSpec, HelmfileStatus, get,
             names::{READY, annotation},
+            short_revision,
         },
         ledger::lease::LeaseError,
     },
@@ -177,7 +178,7 @@ impl Applier {
             .locator
             .as_ref()
             .map_or_else(|| "the inline helmfile".to_owned(), ToString::to_string);
-        observer.line(&format!("delivering {} of {what}: {cause}", status::short(attempt.revision)));
+        observer.line(&format!("delivering {} of {what}: {cause}", short_revision(attempt.revision)));
         if cause != Cause::Refresh {
             observer.publish(&started).await;
         }

@@ -6,7 +6,6 @@ mod words;
 
 pub(crate) use events::events;
 pub(crate) use next::{Attempt, Delivered, Health, Moment, Turn, next};
-pub(crate) use words::short;
 
 #[cfg(test)]
 mod tests;

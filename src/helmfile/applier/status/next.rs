@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::{decide::Cause, outcome::Failure};
-use super::words::{delivered_message, short};
+use super::words::delivered_message;
 use crate::{
     clock,
     duration::GoDuration,
@@ -13,6 +13,7 @@ use crate::{
         Condition, ConditionStatus, HelmfileStatus, HistoryEntry, Inventory, Outcome, PendingPrune, get,
         is_true, mark,
         names::{APPLIED, DESTROYED, PLAN_PENDING, READY, RECONCILING, SOURCE_READY, STALLED, reason},
+        short_revision,
     },
 };
 
@@ -208,13 +209,18 @@ fn set(status: &mut HelmfileStatus, word: &Word<'_>, aspects: &[Aspect], moment:
 
 fn source_ready(status: &HelmfileStatus) -> Aspect {
     let revision = status.last_attempted_revision.as_deref().unwrap_or_default();
-    (SOURCE_READY, ConditionStatus::True, reason::SUCCEEDED, format!("the source is at {}", short(revision)))
+    (
+        SOURCE_READY,
+        ConditionStatus::True,
+        reason::SUCCEEDED,
+        format!("the source is at {}", short_revision(revision)),
+    )
 }
 
 fn suspend(status: &mut HelmfileStatus, delivered: bool, moment: Moment) {
     let healthy = is_true(&status.conditions, READY) && delivered;
     let message = match &status.last_applied_revision {
-        Some(revision) if healthy => format!("suspended; the cluster has {}", short(revision)),
+        Some(revision) if healthy => format!("suspended; the cluster has {}", short_revision(revision)),
         Some(_) => "suspended; the cluster does not have what is asked for".to_owned(),
         None => "suspended before the first delivery".to_owned(),
     };
@@ -249,7 +255,7 @@ fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment
         };
         return set(status, &word, &aspects, moment);
     }
-    let message = format!("delivering {}: {cause}", short(attempt.revision));
+    let message = format!("delivering {}: {cause}", short_revision(attempt.revision));
     let holds = ConditionStatus::Unknown;
     let word = Word { holds, reason: reason::PROGRESSING, message: &message, abnormal: Some(RECONCILING) };
     set(status, &word, &aspects, moment);

@@ -1,6 +1,6 @@
 //! What a status says in words.
 
-use crate::helmfile::api::{HelmfileStatus, PendingPrune, names::annotation};
+use crate::helmfile::api::{HelmfileStatus, PendingPrune, names::annotation, short_revision};
 
 pub(super) fn delivered_message(status: &HelmfileStatus) -> String {
     let revision = status.last_applied_revision.as_deref().unwrap_or_default();
@@ -9,7 +9,7 @@ pub(super) fn delivered_message(status: &HelmfileStatus) -> String {
         1 => "1 release".to_owned(),
         several => format!("{several} releases"),
     };
-    format!("applied {}: {releases}", short(revision))
+    format!("applied {}: {releases}", short_revision(revision))
 }
 
 /// What waits for a yes, and how to say it.
@@ -27,12 +27,4 @@ pub(super) fn pending(pending: &PendingPrune) -> String {
         annotation::APPROVE_PRUNE,
         pending.id
     )
-}
-
-/// A revision with as much of its digest as people compare.
-pub(crate) fn short(revision: &str) -> String {
-    match revision.rsplit_once(':') {
-        Some((name, digest)) => format!("{name}:{}", digest.chars().take(12).collect::<String>()),
-        None => revision.to_owned(),
-    }
 }
