@@ -10,6 +10,8 @@
 //! without dependencies. [`cli`] puts the wings together. ARCHITECTURE.md has the picture and the rules, which
 //! `tests/it/architecture.rs` checks.
 
+pub mod atomic;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

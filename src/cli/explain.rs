@@ -1,10 +1,11 @@
 //! `explain`: why the handler of an object ran or did not, as a running operator tells it.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{
     inquiry::{Inquiry, Route, Told},
-    report, world,
+    report::{self, Output},
+    world,
 };
 use crate::{engine::record, exit::Exit};
 
@@ -24,16 +25,6 @@ pub(super) struct ExplainArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// How to print a report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// All that the operator knows.
-    Json,
 }
 
 pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<Exit> {

@@ -1,13 +1,14 @@
 //! `logs`: what helmfile printed in the last passes of a Helmfile.
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     inquiry::{Inquiry, Route},
-    objects, report,
+    objects,
+    report::{self, Output},
     table::clean,
     world,
 };
@@ -33,16 +34,6 @@ pub(super) struct LogsArgs {
     /// How to print them
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// How to print logs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// What is read of the answer. A server that keeps no whole logs gives the end of them.

@@ -2,7 +2,19 @@
 
 use std::io::Write as _;
 
+use clap::ValueEnum;
+
 use crate::exit::Exit;
+
+/// How to print what an operator tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: all of it.
+    Json,
+}
 
 /// Prints a result.
 pub(super) fn print(text: &str) -> anyhow::Result<Exit> {

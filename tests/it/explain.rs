@@ -25,7 +25,7 @@ use helmfile_operator::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
 use tokio_tungstenite::tungstenite::{
@@ -124,6 +124,14 @@ async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// A port that refuses connections for as long as the socket is kept: nobody listens, and nobody else gets it.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// What the API server answers.
@@ -290,8 +298,7 @@ async fn a_url_is_asked_directly() {
 
 #[tokio::test]
 async fn an_operator_that_is_not_there_and_a_wrong_url_say_what_to_do() {
-    let (listener, free) = listen().await;
-    drop(listener);
+    let (_kept, free) = refusing();
     let gone = refused(None, &["hello", "x", "--admin", &format!("http://{free}")]).await;
     assert!(gone.contains("is it running, and not with `--admin off`?"), "{gone}");
     for wrong in ["https://127.0.0.1:1", "127.0.0.1:1", "http://127.0.0.1:1/debug"] {
@@ -312,8 +319,7 @@ async fn the_operators_pod_is_found_and_reached_through_the_api_server() {
 
 #[tokio::test]
 async fn what_stands_in_the_way_of_the_pod_is_named_with_what_to_do() {
-    let (listener, target) = listen().await;
-    drop(listener);
+    let (_kept, target) = refusing();
     let running = one_pod("Running", target.port());
     let forbidden = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","code":403,"reason":"Forbidden","message":"no"}"#;
     for (pods, forward, expected) in [

@@ -10,6 +10,7 @@ use super::{
     workspace::WorkspaceError,
 };
 use crate::{
+    causes,
     cluster::client::ConnectError,
     duration::GoDuration,
     helmfile::{
@@ -166,18 +167,7 @@ impl PassError {
 
     /// What a condition says: the error and its causes in one line.
     pub(crate) fn failure(&self, scrub: &Scrub) -> Failure {
-        let mut message = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some libraries repeat their source in their own text.
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Failure::new(self.reason(), &message, scrub)
+        Failure::new(self.reason(), &causes::in_one_line(self), scrub)
     }
 }
 

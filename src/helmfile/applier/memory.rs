@@ -8,9 +8,12 @@ use super::{
     link::Link,
     subject::{Memory, Subject},
 };
-use crate::helmfile::{
-    api::HelmfileStatus,
-    ledger::{LedgerError, store::Place},
+use crate::{
+    atomic,
+    helmfile::{
+        api::HelmfileStatus,
+        ledger::{LedgerError, store::Place},
+    },
 };
 
 const FILE: &str = "status.json";
@@ -46,11 +49,12 @@ impl Applier {
         let text = serde_json::to_string(status).unwrap_or_default();
         match &subject.memory {
             Memory::Folder(folder) => {
-                let failed = |source| LedgerError::File { action: "write", path: folder.join(FILE), source };
-                fs::create_dir_all(folder).map_err(failed)?;
-                let fresh = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-                fs::write(fresh.path(), text).map_err(failed)?;
-                fresh.persist(folder.join(FILE)).map_err(|error| failed(error.error))?;
+                let path = folder.join(FILE);
+                atomic::write(&path, text.as_bytes()).map_err(|source| LedgerError::File {
+                    action: "write",
+                    path,
+                    source,
+                })?;
             }
             Memory::ConfigMap { namespace, name } => {
                 self.status_place(namespace, name).await?.write_text(FILE, &text).await?;

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::render::Traits;
+use super::traits::Traits;
 use crate::{
     digest::sha256_hex,
     helmfile::gotmpl::{

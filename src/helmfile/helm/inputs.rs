@@ -10,17 +10,29 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    chart::{self, Looked},
     cluster::Cluster,
     flags::{DryRun, OldValues, UpgradeArgs},
     plugin::{PluginError, in_time},
     release::Release,
-    render::{self, Helm, RenderError, Request, Traits},
+    render::{self, Helm, RenderError, Request},
     state::State,
+    traits::Traits,
 };
 
-/// Chart, files of values and files of `--set-file`, in the order of the flags; `None` when something of it is not a local
-/// file or folder, or may be fetched from elsewhere. `folder` is where relative paths start.
-pub fn files(args: &UpgradeArgs, folder: &Path) -> Option<Vec<PathBuf>> {
+/// Looks at the chart of a command and at all its values. `None` when they can't all be looked at: something of it is no
+/// local file or folder, or may be fetched from elsewhere. Relative paths start at helm's folder.
+pub async fn look(args: &UpgradeArgs, helm: &Helm) -> Option<Looked> {
+    let mut files = files(args, &helm.folder)?.into_iter();
+    let (path, values): (PathBuf, Vec<PathBuf>) = (files.next()?, files.collect());
+    // The names of files are made up for each run; what is in them counts, and is read.
+    let inline = args.values.iter().filter(|(flag, _)| !matches!(*flag, "values" | "set-file"));
+    let inline: Vec<String> = inline.map(|(flag, value)| format!("--{flag}={value}")).collect();
+    tokio::task::spawn_blocking(move || chart::look(&path, &values, &inline)).await.ok().flatten()
+}
+
+/// The chart, files of values and files of `--set-file`, in the order of the flags.
+fn files(args: &UpgradeArgs, folder: &Path) -> Option<Vec<PathBuf>> {
     let fetches = |flag: &String| flag.starts_with("--repo=") || flag == "--dependency-update=true";
     if args.template.iter().any(fetches) {
         return None;
@@ -40,7 +52,7 @@ fn named_files<'a>(flag: &str, value: &'a str) -> Vec<&'a str> {
     }
 }
 
-/// Everything but the content of [`files`] and of the deployed revision that decides what a release renders to, in a stable
+/// Everything but what [`look`] looks at and the deployed revision that decides what a release renders to, in a stable
 /// order, for a digest. Paths of those files are left out: helmfile invents new ones each time. With `--dry-run=server`
 /// among them the cluster is read while it renders, and with a post-renderer a program decides: no digest covers these.
 ///
@@ -50,11 +62,11 @@ pub async fn render_inputs(
     args: &UpgradeArgs,
     namespace: &str,
     state: &State,
+    traits: &Traits,
     helm: &Helm,
     cluster: &Cluster,
 ) -> Result<Vec<String>, PluginError> {
-    let traits = traits(args, helm).await;
-    let job = Job { args, namespace, state, base: None, traits: traits.as_ref(), helm, cluster };
+    let job = Job { args, namespace, state, base: None, traits: Some(traits), helm, cluster };
     let flags = job.flags(&job.means(args.dry_run).await?);
     let mut inputs = vec![
         format!("--namespace={namespace}"),
@@ -79,22 +91,6 @@ fn without_files(flag: &str) -> String {
     }
 }
 
-/// What the chart and the values can ask of the cluster; `None` when that can't be told.
-pub(super) async fn traits(args: &UpgradeArgs, helm: &Helm) -> Option<Traits> {
-    if args.template.iter().any(|flag| flag.starts_with("--repo=")) {
-        return None;
-    }
-    let chart = helm.folder.join(&args.chart);
-    let mut inline = Traits::default();
-    let mut files = Vec::new();
-    for (flag, value) in &args.values {
-        inline.add(value);
-        files.extend(named_files(flag, value).into_iter().map(|file| helm.folder.join(file)));
-    }
-    let looked = tokio::task::spawn_blocking(move || render::look_at(&chart, &files)).await.ok().flatten();
-    looked.map(|traits| traits.and(inline))
-}
-
 /// A rendering to be done.
 pub(super) struct Job<'a> {
     pub(super) args: &'a UpgradeArgs,
@@ -102,6 +98,7 @@ pub(super) struct Job<'a> {
     pub(super) state: &'a State,
     /// The revision whose values may be reused.
     pub(super) base: Option<&'a Release>,
+    /// What the chart and the values can ask of the cluster; `None` when that can't be told.
     pub(super) traits: Option<&'a Traits>,
     pub(super) helm: &'a Helm,
     pub(super) cluster: &'a Cluster,

@@ -101,7 +101,8 @@ async fn inputs(folder: &Path, words: &str, state: &State) -> Vec<String> {
         guard: Guard::new("guard"),
     };
     let args = args(&format!("{words} --kube-version 1.36.0"));
-    render_inputs(&args, "team", state, &helm, &Cluster::new(client)).await.unwrap()
+    let traits = look(&args, &helm).await.unwrap().traits;
+    render_inputs(&args, "team", state, &traits, &helm, &Cluster::new(client)).await.unwrap()
 }
 
 #[tokio::test]

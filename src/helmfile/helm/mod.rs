@@ -2,7 +2,7 @@
 //!
 //! - [`release`] reads releases from their Secrets.
 //! - [`amend`] changes what little we change in these.
-//! - [`render`] runs `helm template` so that it says what `helm upgrade` would; [`chart`] looks at charts.
+//! - [`render`] runs `helm template` so that it says what `helm upgrade` would; [`chart`] looks at charts first, for their [`traits`].
 //! - [`cluster`] asks the cluster, everything once.
 //! - [`front`] stands before helm while the applier runs helmfile.
 //! - [`flags`] is the plugin's command line, [`plugin`] answers it, [`lay`] puts it where Helm looks for plugins.
@@ -19,3 +19,4 @@ pub mod plugin;
 pub mod release;
 pub mod render;
 mod state;
+pub mod traits;

@@ -10,15 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cluster::Cluster,
-    inputs::{Job, traits},
+    inputs::Job,
     live::{Live, LiveError, Sides},
     release::{Release, ReleaseError, ReleaseMeta},
     render::{Helm, RenderError},
 };
 pub use super::{
     flags::{DryRun, OldValues, UpgradeArgs},
-    inputs::{files, render_inputs},
+    inputs::{look, render_inputs},
     state::State,
+    traits::Traits,
 };
 use crate::{
     cluster::describe,
@@ -88,11 +89,13 @@ pub async fn upgrade(
     stop: &CancellationToken,
 ) -> Result<Outcome, PluginError> {
     let namespace = args.namespace.as_deref().unwrap_or(namespace);
-    let state = State::read(cluster, namespace, &args.release).await?;
-    compare(args, namespace, &state, helm, cluster, stop).await
+    let (state, looked) = tokio::join!(State::read(cluster, namespace, &args.release), look(args, helm));
+    let traits = looked.map(|looked| looked.traits);
+    compare(args, namespace, &state?, traits.as_ref(), helm, cluster, stop).await
 }
 
-/// The second half of [`upgrade`], for who wants to look at the state first. `namespace` is the release's.
+/// The second half of [`upgrade`], for who has looked at the state and the chart already. `namespace` is the release's;
+/// without `traits` the cluster renders.
 ///
 /// # Errors
 /// As [`upgrade`].
@@ -100,6 +103,7 @@ pub async fn compare(
     args: &UpgradeArgs,
     namespace: &str,
     state: &State,
+    traits: Option<&Traits>,
     helm: &Helm,
     cluster: &Cluster,
     stop: &CancellationToken,
@@ -110,9 +114,8 @@ pub async fn compare(
             release: args.release.clone(),
         });
     }
-    let (base, traits) = tokio::join!(state.base(cluster), traits(args, helm));
-    let base = base?;
-    let job = Job { args, namespace, state, base: base.as_ref(), traits: traits.as_ref(), helm, cluster };
+    let base = state.base(cluster).await?;
+    let job = Job { args, namespace, state, base: base.as_ref(), traits, helm, cluster };
     let rendered = job.render(stop).await?;
     let new = filtered(diff::objects(&rendered, namespace), args);
     let deployed = base.as_ref().filter(|_| state.deployed.is_some());

@@ -1,10 +1,6 @@
 //! The key under which digests of secrets may be shown: a plain digest of a short secret can be guessed.
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use hmac::{Hmac, Mac as _};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -16,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::store::{LedgerError, Place, gone};
-use crate::{cluster::in_time, digest};
+use crate::{atomic, cluster::in_time, digest};
 
 const KEY: &str = "key";
 const BYTES: usize = 32;
@@ -47,7 +43,7 @@ impl Key {
             return Ok(key);
         }
         let key = Self::fresh().map_err(|source| failed(file, source))?;
-        key.write(file).map_err(|source| failed(file, source))?;
+        atomic::write(file, &key.0).map_err(|source| failed(file, source))?;
         Ok(key)
     }
 
@@ -86,7 +82,7 @@ impl Key {
             place: format!("Secret `{}/{}`", place.namespace, place.name),
             why: format!("`{KEY}` has to be {BYTES} bytes"),
         })?;
-        key.write(file).map_err(|source| failed(file, source))?;
+        atomic::write(file, &key.0).map_err(|source| failed(file, source))?;
         Ok(key)
     }
 
@@ -94,15 +90,6 @@ impl Key {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self(bytes))
-    }
-
-    fn write(&self, file: &Path) -> io::Result<()> {
-        let folder = file.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-        let fresh =
-            tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
-        fs::write(fresh.path(), self.0)?;
-        fresh.persist(file).map(drop).map_err(|error| error.error)
     }
 }
 
@@ -126,6 +113,8 @@ fn failed(file: &Path, source: io::Error) -> LedgerError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

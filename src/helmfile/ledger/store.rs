@@ -10,7 +10,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::record::Record;
-use crate::cluster::{describe, in_time};
+use crate::{
+    atomic,
+    cluster::{describe, in_time},
+};
 
 /// What our objects beside a Helmfile are labelled with.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "helmfile-operator");
@@ -248,11 +251,12 @@ impl Ledger {
         match self {
             Self::ConfigMap(place) => place.write_text(KEY, &text).await,
             Self::Folder(folder) => {
-                let failed = |source| LedgerError::File { action: "write", path: folder.join(KEY), source };
-                fs::create_dir_all(folder).map_err(failed)?;
-                let fresh = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-                fs::write(fresh.path(), text).map_err(failed)?;
-                fresh.persist(folder.join(KEY)).map(drop).map_err(|error| failed(error.error))
+                let path = folder.join(KEY);
+                atomic::write(&path, text.as_bytes()).map_err(|source| LedgerError::File {
+                    action: "write",
+                    path,
+                    source,
+                })
             }
             Self::Nowhere => Ok(()),
         }

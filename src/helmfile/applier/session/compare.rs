@@ -1,16 +1,16 @@
 //! `helm diff upgrade`, answered here.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
 use serde_json::json;
 
 use super::{answer::Session, heard::Objection};
 use crate::{
-    digest,
+    causes, digest,
     helmfile::{
         api::names::reason,
         helm::{
-            chart,
+            chart::Looked,
             flags::{self, Asked as Parsed, UpgradeArgs},
             front::{Asked, Told},
             plugin::{self, State},
@@ -60,19 +60,27 @@ impl Session<'_> {
         }
         let id = self.id(args.namespace.as_deref(), &args.release);
         let cluster = self.setting.cluster;
-        let state = State::read(cluster, &id.namespace, &id.name).await.map_err(text)?;
+        let state = State::read(cluster, &id.namespace, &id.name)
+            .await
+            .map_err(|error| causes::in_one_line(&error))?;
         if let Some(newest) = &state.newest {
             self.refuse_claimed(&id, newest).await.map_err(|objection| objection.message)?;
         }
-        let what = self.what(args, &id, &state, helm).await;
+        let looked = plugin::look(args, helm).await;
+        let what = match &looked {
+            Some(looked) => self.what(args, &id, &state, looked, helm).await,
+            None => None,
+        };
         let digest = what.as_ref().and_then(|what| what.in_place(&state));
         let known = digest.as_ref().is_some_and(|digest| self.renders().knows(&id, digest));
         let answer = if known {
             Answer { changed: false, text: String::new() }
         } else {
-            let _slot = self.setting.slots.take().await.map_err(text)?;
-            let found = plugin::compare(args, &id.namespace, &state, helm, cluster, self.setting.stop).await;
-            let found = found.map_err(text)?;
+            let _slot = self.setting.slots.take().await.map_err(|error| causes::in_one_line(&error))?;
+            let traits = looked.as_ref().map(|looked| &looked.traits);
+            let stop = self.setting.stop;
+            let found = plugin::compare(args, &id.namespace, &state, traits, helm, cluster, stop).await;
+            let found = found.map_err(|error| causes::in_one_line(&error))?;
             self.renders().note(&id, digest.filter(|_| !found.changed));
             Answer { changed: found.changed, text: found.text }
         };
@@ -86,21 +94,20 @@ impl Session<'_> {
     }
 
     /// A digest of everything that decides what the release renders to; `None` when that is not all in sight.
-    async fn what(&self, args: &UpgradeArgs, id: &ReleaseId, state: &State, helm: &Helm) -> Option<What> {
-        if args.three_way || args.has_post_renderer() {
+    async fn what(
+        &self,
+        args: &UpgradeArgs,
+        id: &ReleaseId,
+        state: &State,
+        looked: &Looked,
+        helm: &Helm,
+    ) -> Option<What> {
+        if args.three_way || args.has_post_renderer() || looked.pure.is_err() {
             return None;
         }
-        let mut files = plugin::files(args, &helm.folder)?.into_iter();
-        let (path, values): (PathBuf, Vec<PathBuf>) = (files.next()?, files.collect());
-        // The names of files are made up for each run; what is in them counts, and is read.
-        let inline = args.values.iter().filter(|(flag, _)| !matches!(*flag, "values" | "set-file"));
-        let inline: Vec<String> = inline.map(|(flag, value)| format!("--{flag}={value}")).collect();
-        let looked =
-            tokio::task::spawn_blocking(move || chart::look(&path, &values, &inline)).await.ok()??;
-        looked.pure.ok()?;
         let is_upgrade_the_same = !looked.traits.revision;
-        let mut inputs =
-            plugin::render_inputs(args, &id.namespace, state, helm, self.setting.cluster).await.ok()?;
+        let (namespace, traits, cluster) = (&id.namespace, &looked.traits, self.setting.cluster);
+        let mut inputs = plugin::render_inputs(args, namespace, state, traits, helm, cluster).await.ok()?;
         if inputs.iter().any(|input| input == "--dry-run=server") {
             return None;
         }
@@ -139,15 +146,4 @@ pub(crate) fn in_place(what: &str, uid: &str, revision: u32) -> String {
 struct Answer {
     changed: bool,
     text: String,
-}
-
-/// An error with its causes in one line.
-fn text(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,10 +1,10 @@
 //! Which releases need no rendering: the same inputs have been rendered, and nothing differed (RULES 9).
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::helmfile::ledger::ReleaseId;
+use crate::{atomic, helmfile::ledger::ReleaseId};
 
 /// Digests of inputs that were found to be what the deployed revision has, by release.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,12 +18,8 @@ impl Renders {
 
     /// Keeps them for later runs. When that fails, later runs render.
     pub(crate) fn write(&self, file: &Path) {
-        let written = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|text| {
-            let fresh = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;
-            fs::write(fresh.path(), text)?;
-            fresh.persist(file).map(drop).map_err(|error| error.error)
-        });
-        if let Err(error) = written {
+        let text = serde_json::to_vec(self).map_err(io::Error::from);
+        if let Err(error) = text.and_then(|text| atomic::write(file, &text)) {
             tracing::warn!(file = %file.display(), %error, "failed to remember what was rendered");
         }
     }

@@ -1,12 +1,12 @@
 //! What `helm version` says: the same for as long as the program is the same, so that it is asked once and not in each run.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::{digest, helmfile::helm::front::Told};
+use crate::{atomic, digest, helmfile::helm::front::Told};
 
 /// The answers of one helm.
 pub(super) struct Versions {
@@ -39,13 +39,8 @@ impl Versions {
     /// Keeps an answer that is one. When that fails, helm is asked again.
     pub(super) fn note(&mut self, args: &[String], told: &Told) {
         let (Some(file), Told::Done { exit: 0, .. }) = (self.file(args), told) else { return };
-        let keep = || {
-            fs::create_dir_all(&self.folder)?;
-            let fresh = tempfile::NamedTempFile::new_in(&self.folder)?;
-            fs::write(fresh.path(), serde_json::to_vec(told)?)?;
-            fresh.persist(file).map(drop).map_err(|error| error.error)
-        };
-        if let Err(error) = keep() {
+        let text = serde_json::to_vec(told).map_err(io::Error::from);
+        if let Err(error) = text.and_then(|text| atomic::write(&file, &text)) {
             tracing::warn!(folder = %self.folder.display(), %error, "failed to keep what helm says of its version");
         }
     }

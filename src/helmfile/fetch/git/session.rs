@@ -3,12 +3,12 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{Trouble, env, private::Private, ssh};
 use crate::{
+    atomic,
     environment::{self, Environment},
     helmfile::fetch::{
         FetchError, Fetcher,
@@ -123,10 +123,6 @@ fn prepare(home: &Path) -> io::Result<()> {
     if fs::read(&config).is_ok_and(|text| text == CONFIG.as_bytes()) {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
     // Another one may be reading it.
-    let file = tempfile::NamedTempFile::new_in(home)?;
-    fs::write(file.path(), CONFIG)?;
-    file.persist(config)?;
-    Ok(())
+    atomic::write(&config, CONFIG.as_bytes())
 }
