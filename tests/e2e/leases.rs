@@ -33,15 +33,20 @@ async fn machine(stage: &Deliveries<'_>, name: &str, env: &[(&str, &str)]) -> Op
     stage.start(&[&[("HOSTNAME", name), ("HELMFILE_OPERATOR_CACHE_DIR", cache.as_str())], env].concat()).await
 }
 
+/// A helmfile with one release that is upgraded when there is a file `go`, and a line in `at` for each that waits.
+fn waiting(stage: &Deliveries<'_>, value: &str) -> String {
+    let folder = stage.scene.folder().display().to_string();
+    let wait = format!("echo $$ >> {folder}/at; while [ ! -e {folder}/go ]; do sleep 0.05; done");
+    let hook = json!([{"events": ["presync"], "command": "sh", "args": ["-c", wait]}]);
+    let releases = json!([{"name": "one", "chart": "./chart", "hooks": hook, "values": [{"a": value}]}]);
+    format!("releases: {releases}\n")
+}
+
 /// A stage whose helmfile waits in a hook for a file with the name of its machine, and says in `at` who is there. Two
 /// helmfiles at once are written down.
 async fn gated(name: &str) -> (Deliveries<'static>, Shims) {
     let stage = Deliveries::new(shared().await, name, &ONE_RELEASE).await;
-    let folder = stage.scene.folder().display().to_string();
-    let wait = format!("echo $$ >> {folder}/at; while [ ! -e {folder}/go ]; do sleep 0.05; done");
-    let hook = json!([{"events": ["presync"], "command": "sh", "args": ["-c", wait]}]);
-    let file = format!("releases: {}\n", json!([{"name": "one", "chart": "./chart", "hooks": hook}]));
-    stage.repository.commit(&[("helmfile.yaml", &file)]);
+    stage.repository.commit(&[("helmfile.yaml", &waiting(&stage, "1"))]);
     let shims = Shims::new(&stage.scene);
     shims.watch(&stage.scene, "helmfile", "*");
     (stage, shims)
@@ -152,4 +157,43 @@ async fn a_delivery_that_comes_to_nothing_gives_its_lease_back() {
     assert_eq!(holder(&stage).await, "");
     let object: Value = stage.scene.get(&helmfile(), "h").await;
     assert!(object["status"]["failures"].is_null() || object["status"]["failures"] == 0, "{object}");
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_else_has_written_meanwhile_is_not_overwritten() {
+    let (stage, shims) = gated("overtaken").await;
+    let path = shims.path();
+    let mut one = machine(&stage, "one", &[("PATH", &path)]).await;
+    stage
+        .apply("h", json!({"source": stage.source(""), "interval": "1s", "retry": {"maxDelay": "1s"}}))
+        .await;
+    stage.scene.until_file("at", 1).await;
+    // As one would that holds the Lease by right while this one was frozen.
+    let theirs = json!({"uid": "theirs", "releases": []}).to_string();
+    stage
+        .scene
+        .apply(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"record.json": theirs},
+            "metadata": {"name": "h.helmfile", "labels": {"app.kubernetes.io/managed-by": "helmfile-operator"}},
+        }))
+        .await;
+    stage.scene.write("go", "", 0o644);
+    one.wait_for_log("was changed by somebody else in the middle of a run").await;
+    // The next pass reads it first.
+    stage.ready("h", "True", "1 release").await;
+    assert_eq!(stage.revisions().await, ["one.v1 deployed"]);
+
+    // Another word on it is no other record.
+    fs::remove_file(stage.scene.folder().join("go")).unwrap();
+    fs::remove_file(stage.scene.folder().join("at")).unwrap();
+    stage.repository.commit(&[("helmfile.yaml", &waiting(&stage, "2"))]);
+    stage.scene.until_file("at", 1).await;
+    let record = Gvk::new("", "v1", "ConfigMap");
+    stage.scene.patch(&record, "h.helmfile", json!({"metadata": {"labels": {"team": "shop"}}})).await;
+    stage.scene.write("go", "", 0o644);
+    stage.until_revision("one.v2 deployed").await;
+    stage.ready("h", "True", "1 release").await;
+    assert!(stage.record("h").await["run"].is_null());
+    let object = stage.scene.get(&record, "h.helmfile").await;
+    assert_eq!(object["metadata"]["labels"]["team"], "shop");
 }

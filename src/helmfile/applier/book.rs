@@ -18,7 +18,7 @@ use crate::{
             names::{label, reason},
         },
         helm::release::ReleaseMeta,
-        ledger::{Ledger, LedgerError, Record, ReleaseId, RunMark},
+        ledger::{Ledger, LedgerError, Record, ReleaseId, RunMark, Seen},
     },
 };
 
@@ -48,6 +48,12 @@ impl Owner {
     }
 }
 
+/// The record as it is, and what was seen of it where it is kept.
+struct Page {
+    record: Record,
+    seen: Seen,
+}
+
 /// The record of a Helmfile while somebody acts on it.
 pub(crate) struct Book {
     ledger: Ledger,
@@ -56,7 +62,7 @@ pub(crate) struct Book {
     home: Option<Client>,
     me: String,
     since: Timestamp,
-    record: Mutex<Record>,
+    page: Mutex<Page>,
     /// Whether the Helmfile that a label names is there, by its labels.
     others: std::sync::Mutex<HashMap<Vec<String>, bool>>,
 }
@@ -73,14 +79,14 @@ impl Book {
         since: Timestamp,
     ) -> Result<Self, LedgerError> {
         let uid = owner.as_ref().map(|owner| owner.uid.as_str()).unwrap_or_default();
-        let record = ledger.load(uid).await?;
+        let (record, seen) = ledger.load(uid).await?;
         Ok(Self {
             ledger,
             owner,
             home: None,
             me: me.to_owned(),
             since,
-            record: Mutex::new(record),
+            page: Mutex::new(Page { record, seen }),
             others: std::sync::Mutex::default(),
         })
     }
@@ -93,20 +99,20 @@ impl Book {
 
     /// The record as it is.
     pub(crate) async fn record(&self) -> Record {
-        self.record.lock().await.clone()
+        self.page.lock().await.record.clone()
     }
 
     /// Changes the record, and keeps it if that made a difference.
     ///
     /// # Errors
-    /// When it can't be kept.
+    /// When it can't be kept, or somebody else has written it.
     pub(crate) async fn change(&self, change: impl FnOnce(&mut Record) + Send) -> Result<(), LedgerError> {
-        let mut record = self.record.lock().await;
-        let mut next = record.clone();
+        let mut page = self.page.lock().await;
+        let mut next = page.record.clone();
         change(&mut next);
-        if next != *record {
-            self.ledger.save(&next).await?;
-            *record = next;
+        if next != page.record {
+            let seen = self.ledger.save(&next, &page.seen).await?;
+            *page = Page { record: next, seen };
         }
         Ok(())
     }
@@ -147,8 +153,8 @@ impl Book {
 
     /// Whether a release is proven to be ours, and to have been delivered by us: the record and the label agree (RULES 15).
     pub(crate) async fn proves(&self, id: &ReleaseId, newest: &ReleaseMeta) -> bool {
-        let record = self.record.lock().await;
-        self.is_labelled(newest) && record.owned(id).is_some_and(|owned| !owned.adopted)
+        let page = self.page.lock().await;
+        self.is_labelled(newest) && page.record.owned(id).is_some_and(|owned| !owned.adopted)
     }
 
     /// Why a release may not be touched: it is another Helmfile's, and that one is there.
@@ -247,7 +253,7 @@ mod tests {
         let book = book(ledger.clone()).await;
         let (web, db) = (ReleaseId::new("shop", "web"), ReleaseId::new("shop", "db"));
         book.touch(&web, &[web.clone(), db.clone()]).await.unwrap();
-        let kept = ledger.load("u1").await.unwrap().run.unwrap();
+        let kept = ledger.load("u1").await.unwrap().0.run.unwrap();
         assert_eq!((kept.holder.as_str(), kept.releases), ("me", vec![web, db]));
     }
 

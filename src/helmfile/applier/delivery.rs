@@ -92,7 +92,7 @@ impl Delivery<'_> {
     ) -> Result<Whole, PassError> {
         let ledger = self.applier.ledger(self.subject, self.spec, self.link).await?;
         let uid = super::stage::owner(self).map(|owner| owner.uid).unwrap_or_default();
-        let record = ledger.load(&uid).await?;
+        let (record, _) = ledger.load(&uid).await?;
         let cluster = Cluster::new(connection.client.clone());
         let unreadable = |id: &ReleaseId, error| {
             observer.line(&format!("failed to read Helm's record of release `{id}`: {error}"));

@@ -11,4 +11,4 @@ pub mod secret;
 pub mod store;
 
 pub use record::{Owned, Record, ReleaseId, RunMark};
-pub use store::{Ledger, LedgerError};
+pub use store::{Ledger, LedgerError, Seen};

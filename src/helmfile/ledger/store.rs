@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,15 @@ pub enum Ledger {
     Folder(PathBuf),
     /// Nowhere: what a run does is forgotten at its end.
     Nowhere,
+}
+
+/// What was seen of a record: who writes it next must have seen the last of it. One that was frozen and wakes up when its
+/// claim is somebody else's can't overwrite what that one has written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The object's resourceVersion; `None` where there was none.
+    version: Option<String>,
+    text: Option<String>,
 }
 
 /// A ConfigMap or Secret.
@@ -74,6 +83,14 @@ pub enum LedgerError {
         namespace: String,
         /// Its name.
         name: String,
+    },
+    /// Somebody else has written it since we read it.
+    #[error(
+        "{place} was changed by somebody else in the middle of a run; what this run had still to write is not written"
+    )]
+    Overtaken {
+        /// Where.
+        place: String,
     },
     /// It is not what we have written.
     #[error(
@@ -165,20 +182,20 @@ impl Place {
         Ok(self.read().await?.and_then(|found| found.data?.remove(key)))
     }
 
-    /// Gives the ConfigMap the owner that it should have, or none.
-    async fn bind(&self, found: &ConfigMap) -> Result<(), LedgerError> {
+    /// Gives the ConfigMap the owner that it should have, or none. Gives its version after that.
+    async fn bind(&self, found: &ConfigMap) -> Result<Option<String>, LedgerError> {
         let has: Vec<&str> =
             found.metadata.owner_references.iter().flatten().map(|owner| owner.uid.as_str()).collect();
         let should: Vec<&str> = self.owner.iter().map(|owner| owner.uid.as_str()).collect();
         if has == should {
-            return Ok(());
+            return Ok(found.metadata.resource_version.clone());
         }
         let owners: Vec<&OwnerReference> = self.owner.iter().collect();
         let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let bound = in_time(api.patch_metadata(&self.name, &params, &patch)).await;
-        bound.map(drop).map_err(self.failed("change", "ConfigMap"))
+        bound.map(|bound| bound.metadata.resource_version).map_err(self.failed("change", "ConfigMap"))
     }
 
     /// Makes the ConfigMap hold this text and nothing else.
@@ -187,10 +204,56 @@ impl Place {
     /// When it can't be written.
     pub async fn write_text(&self, key: &str, text: &str) -> Result<(), LedgerError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(), "data": {key: text}});
         let params = PatchParams::apply(MANAGER).force();
-        let written = in_time(api.patch(&self.name, &params, &Patch::Apply(&object))).await;
+        let written = in_time(api.patch(&self.name, &params, &Patch::Apply(&self.object(key, text)))).await;
         written.map(drop).map_err(self.failed("write", "ConfigMap"))
+    }
+
+    fn object(&self, key: &str, text: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(), "data": {key: text}})
+    }
+
+    /// Makes the ConfigMap hold this text, if what it holds is still what was seen. Whatever else has changed, a label say,
+    /// does not matter.
+    async fn replace_text(&self, key: &str, text: &str, seen: &Seen) -> Result<Seen, LedgerError> {
+        let mut version = seen.version.clone();
+        loop {
+            let written = self.replace_version(key, text, version.as_deref()).await;
+            match written {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(self.failed("write", "ConfigMap")(error)),
+                Ok(version) => return Ok(Seen { version, text: Some(text.to_owned()) }),
+            }
+            let found = self.read().await?;
+            let now = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
+            let holds = found.and_then(|found| found.data?.remove(key));
+            if holds != seen.text || now == version {
+                let place = format!("ConfigMap `{}/{}`", self.namespace, self.name);
+                return Err(LedgerError::Overtaken { place });
+            }
+            version = now;
+        }
+    }
+
+    /// Writes the ConfigMap over that version of it, or makes it. Gives the new version.
+    async fn replace_version(
+        &self,
+        key: &str,
+        text: &str,
+        version: Option<&str>,
+    ) -> kube::Result<Option<String>> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut object = self.object(key, text);
+        let written = if let Some(version) = version {
+            object["metadata"]["resourceVersion"] = version.into();
+            let params = PatchParams::apply(MANAGER).force();
+            in_time(api.patch(&self.name, &params, &Patch::Apply(&object))).await
+        } else {
+            let object: ConfigMap = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+            let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            in_time(api.create(&params, &object)).await
+        };
+        Ok(written?.metadata.resource_version)
     }
 
     /// Removes the ConfigMap, if it is there.
@@ -218,12 +281,13 @@ impl Ledger {
     ///
     /// # Errors
     /// When there is one that can't be read.
-    pub async fn load(&self, uid: &str) -> Result<Record, LedgerError> {
-        let text = match self {
+    pub async fn load(&self, uid: &str) -> Result<(Record, Seen), LedgerError> {
+        let mut seen = Seen::default();
+        seen.text = match self {
             Self::ConfigMap(place) => {
                 let found = place.read().await?;
                 if let Some(found) = &found {
-                    place.bind(found).await?;
+                    seen.version = place.bind(found).await?;
                 }
                 found.and_then(|found| found.data?.remove(KEY))
             }
@@ -236,30 +300,31 @@ impl Ledger {
             },
             Self::Nowhere => None,
         };
-        let Some(text) = text else { return Ok(Record::new(uid)) };
-        let record: Record = serde_json::from_str(&text)
+        let Some(text) = &seen.text else { return Ok((Record::new(uid), seen)) };
+        let record: Record = serde_json::from_str(text)
             .map_err(|error| LedgerError::Malformed { place: self.to_string(), why: error.to_string() })?;
-        Ok(record.of(uid))
+        Ok((record.of(uid), seen))
     }
 
-    /// Keeps the record.
+    /// Keeps the record, if nobody has written it since it was seen.
     ///
     /// # Errors
-    /// When it can't be written; the one before is still there then.
-    pub async fn save(&self, record: &Record) -> Result<(), LedgerError> {
+    /// When it can't be written, or somebody has; the one before is still there then.
+    pub async fn save(&self, record: &Record, seen: &Seen) -> Result<Seen, LedgerError> {
         let text = serde_json::to_string(record).unwrap_or_default();
         match self {
-            Self::ConfigMap(place) => place.write_text(KEY, &text).await,
+            Self::ConfigMap(place) => return place.replace_text(KEY, &text, seen).await,
             Self::Folder(folder) => {
                 let path = folder.join(KEY);
                 atomic::write(&path, text.as_bytes()).map_err(|source| LedgerError::File {
                     action: "write",
                     path,
                     source,
-                })
+                })?;
             }
-            Self::Nowhere => Ok(()),
+            Self::Nowhere => {}
         }
+        Ok(Seen { version: None, text: Some(text) })
     }
 
     /// Removes the record.
@@ -299,16 +364,17 @@ mod tests {
     async fn a_folder_keeps_a_record() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::Folder(folder.path().join("deep/er"));
-        assert_eq!(ledger.load("u").await.unwrap(), Record::new("u"));
+        let (fresh, seen) = ledger.load("u").await.unwrap();
+        assert_eq!(fresh, Record::new("u"));
         let mut record = Record::new("u");
         record.own(&ReleaseId::new("a", "b"), false);
-        ledger.save(&record).await.unwrap();
-        assert_eq!(ledger.load("u").await.unwrap(), record);
-        assert_eq!(ledger.load("other").await.unwrap(), Record::new("other"));
+        ledger.save(&record, &seen).await.unwrap();
+        assert_eq!(ledger.load("u").await.unwrap().0, record);
+        assert_eq!(ledger.load("other").await.unwrap().0, Record::new("other"));
         fs::write(folder.path().join("deep/er/record.json"), "{").unwrap();
         assert!(ledger.load("u").await.unwrap_err().to_string().contains("record.json` can't be read"));
         ledger.remove().await.unwrap();
         ledger.remove().await.unwrap();
-        assert_eq!(ledger.load("u").await.unwrap(), Record::new("u"));
+        assert_eq!(ledger.load("u").await.unwrap().0, Record::new("u"));
     }
 }

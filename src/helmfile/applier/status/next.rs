@@ -242,16 +242,17 @@ fn start(status: &mut HelmfileStatus, attempt: Attempt<'_>, cause: Cause, moment
     status.last_applied_inputs = None;
     status.last_applied_spec = None;
     let aspects = [source_ready(status)];
-    // Trying again is no news of health: Ready stays False, and says why, until it is better.
+    // Trying again is no news of health: Ready stays False, and says why, until it is better. So does Stalled.
     if cause == Cause::Retry
         && let Some(ready) =
             get(&status.conditions, READY).filter(|ready| ready.status == ConditionStatus::False).cloned()
     {
+        let abnormal = if is_true(&status.conditions, STALLED) { STALLED } else { RECONCILING };
         let word = Word {
             holds: ready.status,
             reason: &ready.reason,
             message: &ready.message,
-            abnormal: Some(RECONCILING),
+            abnormal: Some(abnormal),
         };
         return set(status, &word, &aspects, moment);
     }
