@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{report, world};
 use crate::{
+    causes,
     clock::Clock,
     cluster::client::Target,
     contract::State,
@@ -210,15 +211,28 @@ impl Work {
         if !matches!(self.mode, Mode::Handler) {
             self.subject.status = self.applier.recall(&self.subject.memory).await?;
         }
+        if let Mode::Once { .. } = self.mode {
+            // Whoever runs it wants it tried, however often it has failed.
+            self.subject.status.last_attempt_time = None;
+        }
         let mut changed = false;
+        let mut owed = false;
         loop {
             let answer = self.applier.pass(&self.subject, &mut self.observer, stop).await?;
             if let Mode::Handler = self.mode {
                 return report::print(&format!("{}\n", answer.reply()));
             }
             changed |= answer.verdict == Verdict::Changed;
-            if answer.status_changed {
-                self.applier.remember(&self.subject, &answer.status).await?;
+            owed |= answer.status_changed;
+            if owed {
+                match self.applier.remember(&self.subject, &answer.status).await {
+                    Ok(()) => owed = false,
+                    // The next pass tries again.
+                    Err(error) if matches!(self.mode, Mode::Forever) => {
+                        report::note(&causes::in_one_line(&error));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             // Delivered, and not healthy yet: whoever waits for the end waits for that.
             let under_way = api::is_true(&answer.status.conditions, names::RECONCILING);
@@ -321,8 +335,13 @@ fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
         _ => Memory::Nothing,
     };
     let place = (&args.kubeconfig, &args.context, &args.namespace);
+    let identity = match &memory {
+        // Another version of the source is the same delivery.
+        Memory::Folder(_) | Memory::ConfigMap { .. } => format!("{place:?} {memory:?}"),
+        _ => format!("{place:?} {:?} {:?} {:?}", spec.source, spec.version, spec.file),
+    };
     Subject {
-        key: applier::key(&format!("{place:?} {:?} {:?} {:?}", spec.source, spec.version, spec.file)),
+        key: applier::key(&identity),
         name: "helmfile".to_owned(),
         namespace: args.namespace.clone(),
         memory,

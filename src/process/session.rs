@@ -289,6 +289,9 @@ impl Command {
         stop: &CancellationToken,
         on_line: OnLine<'_>,
     ) -> Result<Finished, SessionError> {
+        if stop.is_cancelled() {
+            return Err(SessionError::Stopped);
+        }
         let started = Instant::now();
         let mut running = Running::start(guard, self, Stdio::piped(), Stdio::piped())?;
         let (stdout, stderr) = (running.guard.stdout.take(), running.guard.stderr.take());

@@ -262,6 +262,25 @@ async fn what_somebody_else_locks_long_after_a_run_of_ours_was_killed_is_not_tak
     assert_eq!(stage.revisions().await, ["one.v1 pending-install"]);
 }
 
+#[tokio::test]
+async fn what_somebody_else_locks_while_a_run_of_ours_goes_on_is_not_taken_for_ours() {
+    let stage = Deliveries::new(shared().await, "foreign-beside", &ONE_RELEASE).await;
+    let hook = json!([{"events": ["postsync"], "command": "sh", "args": ["-c", gate(&stage)]}]);
+    let releases = json!([
+        {"name": "before", "chart": "./chart", "hooks": hook},
+        {"name": "one", "chart": "./chart", "needs": ["before"]},
+    ]);
+    stage.repository.commit(&[("helmfile.yaml", &format!("releases: {releases}\n"))]);
+    let _operator = stage.start(&[]).await;
+    stage.apply("h", json!({"source": stage.source(""), "interval": "1h"})).await;
+    stage.scene.until_file("at", 1).await;
+    foreign(&stage).await;
+    stage.scene.write("go", "", 0o644);
+    let object = stage.ready("h", "False", "is being installed by somebody else").await;
+    assert_eq!(find(&object, "Ready")["reason"], "ReleaseLocked");
+    assert_eq!(stage.revisions().await, ["before.v1 deployed", "one.v1 pending-install"]);
+}
+
 /// When the run that is on the record began, in seconds since 1970.
 fn begun(record: &Value) -> i64 {
     record["run"]["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second()

@@ -366,3 +366,27 @@ async fn a_release_has_one_helmfile_at_a_time() {
 
 /// A helmfile that wants a release away, whatever its chart.
 const UNWANTED: &str = "releases:\n- {name: one, chart: none, installed: false}\n";
+
+#[tokio::test]
+async fn a_release_that_was_there_is_not_ours_because_another_one_failed() {
+    let stage = deliveries(shared().await, "adopt-beside", &helmfile_of(&["a", "b", "c"])).await;
+    let _operator = stage.start(&[]).await;
+    stage.install("c", &[]).await;
+    stage.apply("h", stage.spec(&json!({"prune": true}))).await;
+    stage.applied("h", &stage.repository.head()).await;
+    assert_eq!(stage.owned("h").await[2], ("c".to_owned(), true));
+    // Both are to be upgraded, and helm refuses the one that comes first.
+    stage.scene.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "taken"}})).await;
+    let more = "{{ if .Values.more }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: taken}\n{{ end }}\n";
+    stage.repository.commit(&[
+        ("chart/templates/more.yaml", more),
+        (
+            "helmfile.yaml",
+            "releases:\n- {name: a, chart: ./chart}\n- {name: b, chart: ./chart, values: [{more: true}]}\n\
+             - {name: c, chart: ./chart, values: [{a: two}], needs: [b]}\n",
+        ),
+    ]);
+    stage.ready("h", "False", "taken").await;
+    assert_eq!(stage.revision("c").await.0, 1);
+    assert_eq!(stage.owned("h").await[2], ("c".to_owned(), true), "nobody has upgraded it");
+}

@@ -7,11 +7,13 @@ use std::{
 
 use jiff::Timestamp;
 use kube::{Api, Client};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::session::Objection;
 use crate::{
     cluster::in_time,
+    digest,
     helmfile::{
         api::{
             Helmfile,
@@ -25,7 +27,7 @@ use crate::{
 /// The Helmfile whose releases they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Its UID, or what stands for it where there is no object.
+    /// Its UID; where there is no object, the one that its record was given when it was begun, empty until that is read.
     pub uid: String,
     /// Its namespace; empty where there is no object.
     pub namespace: String,
@@ -78,8 +80,17 @@ impl Book {
         me: &str,
         since: Timestamp,
     ) -> Result<Self, LedgerError> {
+        let (kept, seen) = ledger.load().await?;
+        let fresh = || digest::of_json(&json!([me, since, ledger.to_string()])).chars().take(32).collect();
+        let owner = owner.map(|owner| match &kept {
+            _ if !owner.uid.is_empty() => owner,
+            Some(kept) => Owner { uid: kept.uid.clone(), ..owner },
+            None => Owner { uid: fresh(), ..owner },
+        });
         let uid = owner.as_ref().map(|owner| owner.uid.as_str()).unwrap_or_default();
-        let (record, seen) = ledger.load(uid).await?;
+        // An object that was restored from a backup, or made anew, has another UID, and what the one before it owned is not
+        // proven to be its own.
+        let record = kept.filter(|kept| kept.uid == uid).unwrap_or_else(|| Record::new(uid));
         Ok(Self {
             ledger,
             owner,
@@ -111,8 +122,8 @@ impl Book {
         let mut next = page.record.clone();
         change(&mut next);
         if next != page.record {
-            let seen = self.ledger.save(&next, &page.seen).await?;
-            *page = Page { record: next, seen };
+            self.ledger.save(&next, &mut page.seen).await?;
+            page.record = next;
         }
         Ok(())
     }
@@ -253,8 +264,26 @@ mod tests {
         let book = book(ledger.clone()).await;
         let (web, db) = (ReleaseId::new("shop", "web"), ReleaseId::new("shop", "db"));
         book.touch(&web, &[web.clone(), db.clone()]).await.unwrap();
-        let kept = ledger.load("u1").await.unwrap().0.run.unwrap();
+        let kept = ledger.load().await.unwrap().0.unwrap().run.unwrap();
         assert_eq!((kept.holder.as_str(), kept.releases), ("me", vec![web, db]));
+    }
+
+    #[tokio::test]
+    async fn a_record_without_an_object_keeps_the_uid_that_it_was_begun_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let nobody = Owner { uid: String::new(), ..owner() };
+        let since = Timestamp::from_second(1).unwrap();
+        let open = async |owner: &Owner| {
+            let ledger = Ledger::Folder(folder.path().to_owned());
+            Book::open(ledger, Some(owner.clone()), "me", since).await.unwrap()
+        };
+        let id = ReleaseId::new("shop", "web");
+        let first = open(&nobody).await;
+        first.change(|record| record.own(&id, false)).await.unwrap();
+        let again = open(&nobody).await;
+        assert_eq!(again.labels(), first.labels());
+        assert!(!again.labels()[label::UID].is_empty() && again.record().await.owned(&id).is_some());
+        assert!(open(&owner()).await.record().await.releases.is_empty(), "another object's proves nothing");
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use futures::{StreamExt as _, stream};
 
 use super::{
+    book::Book,
+    equipment::Applier,
     error::PassError,
     inventory::{self, Whole},
     observer::Observer,
     outcome::{self, Failure, Outcome},
     prepare::Delivery,
     prune::{self, Prune},
-    recover::recover,
+    recover::{Left, recover},
     session::{Heard, Mode, Renders, in_place},
-    stage::Stage,
+    stage::{Run, Stage, owner},
 };
 use crate::{
     cluster::client::Connection,
@@ -23,7 +25,7 @@ use crate::{
             names::{self, annotation, reason},
         },
         helm::{amend, cluster::Cluster, release::ReleaseStatus},
-        ledger::{ReleaseId, store::Place},
+        ledger::{Record, ReleaseId, store::Place},
         volatile,
     },
     process::{Finished, SessionError},
@@ -85,22 +87,18 @@ impl<E: Into<PassError>> From<E> for Broken {
 
 impl Delivery<'_> {
     /// The inventory that the record has, when no file of this machine has it.
-    pub(crate) async fn remembered(
-        &self,
-        connection: &Connection,
-        observer: &mut Observer,
-    ) -> Result<Whole, PassError> {
+    pub(crate) async fn remembered(&self, connection: &Connection) -> Result<Whole, PassError> {
         let ledger = self.applier.ledger(self.subject, self.spec, self.link).await?;
-        let uid = super::stage::owner(self).map(|owner| owner.uid).unwrap_or_default();
-        let (record, _) = ledger.load(&uid).await?;
+        let Applier { identity, clock, .. } = self.applier;
+        let record = Book::open(ledger, owner(self), identity, clock.now()).await?.record().await;
         let cluster = Cluster::new(connection.client.clone());
-        let unreadable = |id: &ReleaseId, error| {
-            observer.line(&format!("failed to read Helm's record of release `{id}`: {error}"));
-        };
         let wanted = inventory::wanted(&Heard::default(), &record);
-        let whole = inventory::take(&cluster, wanted, &record, None, unreadable).await;
-        whole.write(&self.applier.folder(self.subject).join("inventory.json"));
-        Ok(whole)
+        let taken = inventory::take(&cluster, wanted, &record, None).await;
+        if let Some(unread) = taken.unread.into_iter().next() {
+            return Err(PassError::Helmfile(Failure { reason: reason::FAILED, message: unread }));
+        }
+        taken.whole.write(&self.applier.folder(self.subject).join("inventory.json"));
+        Ok(taken.whole)
     }
 
     /// Runs helmfile, and then removes what has left it.
@@ -114,16 +112,37 @@ impl Delivery<'_> {
 
 impl Stage<'_> {
     async fn deliver(&self, observer: &mut Observer) -> Result<Ran, Broken> {
-        recover(&self.book, &self.cluster, self.last_of_others(), observer).await?;
+        recover(&self.book, &self.cluster, Left::ByOthers(self.last_of_others()), observer).await?;
         let refresh_reason = self.refresh_reason().await;
-        let ran = self.run(Mode::Apply, observer).await;
-        self.tidy(&ran, observer).await;
-        let (finished, heard) = ran?;
-        match self.conclude(&finished, &heard, refresh_reason, observer).await {
+        let run = self.run(Mode::Apply, observer).await;
+        self.tidy(&run, observer).await;
+        let Run { finished, heard } = run;
+        let ended = match finished {
+            Ok(finished) => self.conclude(&finished, &heard, refresh_reason, observer).await,
+            Err(error) if self.is_over() => return Err(error.into()),
+            Err(error) => {
+                let (changed, _) = self.settled(&heard).await;
+                Err(Broken { error, changed, inventory: None })
+            }
+        };
+        match ended {
             Err(broken) if heard.touched().next().is_some() || !broken.changed.is_empty() => {
                 Err(Broken { inventory: self.left_behind(observer).await, ..broken })
             }
             other => other,
+        }
+    }
+
+    /// Whether nothing may be touched or said any more.
+    fn is_over(&self) -> bool {
+        self.is_lost() || self.delivery.stop.is_cancelled()
+    }
+
+    /// Writes down whose the releases are, and gives those that were changed; those that may have been when that can't be told.
+    async fn settled(&self, heard: &Heard) -> (Vec<String>, Result<(), PassError>) {
+        match self.settle(heard).await {
+            Ok(done) => (done.iter().map(ToString::to_string).collect(), Ok(())),
+            Err(error) => (heard.touched().map(ToString::to_string).collect(), Err(error)),
         }
     }
 
@@ -136,11 +155,7 @@ impl Stage<'_> {
         observer: &mut Observer,
     ) -> Result<Ran, Broken> {
         let outcome = outcome::read(finished.status, &finished.stderr, &self.scrub);
-        let settled = self.settle(heard).await;
-        let changed: Vec<String> = match &settled {
-            Ok(done) => done.iter().map(ToString::to_string).collect(),
-            Err(_) => heard.touched().map(ToString::to_string).collect(),
-        };
+        let (mut changed, settled) = self.settled(heard).await;
         let broken = |error| Broken { error, changed: changed.clone(), inventory: None };
         if let Some(objection) = &heard.objection {
             return Err(broken(PassError::Refused(objection.clone())));
@@ -153,10 +168,11 @@ impl Stage<'_> {
         settled.map_err(broken)?;
         let mut pruned = Vec::new();
         let pending = self.prune(heard, &mut pruned, observer).await;
-        let changed: Vec<String> =
-            changed.iter().cloned().chain(pruned.iter().map(ToString::to_string)).collect();
-        let broken = |error| Broken { error, changed: changed.clone(), inventory: None };
-        let pending = pending.map_err(broken)?;
+        changed.extend(pruned.iter().map(ToString::to_string));
+        let pending = match pending {
+            Ok(pending) => pending,
+            Err(error) => return Err(Broken { error, changed, inventory: None }),
+        };
         let whole = self.take_inventory(heard, observer).await;
         self.note_renders(heard, &whole);
         let inventory = self.shown(&whole, observer).await;
@@ -165,9 +181,9 @@ impl Stage<'_> {
 
     /// Ends a run that did not end well as the next one would: as soon as this one is no more, somebody else's helm may lock
     /// what it held. What can't be done now is left to the next run.
-    async fn tidy(&self, ran: &Result<(Finished, Heard), PassError>, observer: &mut Observer) {
-        let leave_it = match ran {
-            Ok((Finished { status, stderr, .. }, _)) => {
+    async fn tidy(&self, run: &Run, observer: &mut Observer) {
+        let leave_it = match &run.finished {
+            Ok(Finished { status, stderr, .. }) => {
                 !matches!(outcome::read(*status, stderr, &self.scrub), Outcome::Failed(_))
             }
             Err(_) => self.is_lost(),
@@ -175,10 +191,8 @@ impl Stage<'_> {
         if leave_it {
             return;
         }
-        for id in self.book.record().await.run.into_iter().flat_map(|run| run.releases) {
-            self.cluster.forget_release(&id.namespace, &id.name);
-        }
-        if let Err(error) = recover(&self.book, &self.cluster, None, observer).await {
+        let permitted = run.heard.touched().cloned().collect();
+        if let Err(error) = recover(&self.book, &self.cluster, Left::ByUs(&permitted), observer).await {
             observer.line(&format!("what the run has left is for the next one: {error}"));
         }
     }
@@ -243,9 +257,12 @@ impl Stage<'_> {
     /// What helm has made of the releases that it was permitted to change: that it failed is told to helmfile only.
     async fn ended(&self, heard: &Heard) -> Result<Ended, PassError> {
         const AT_ONCE: usize = 8;
-        let touched = heard.releases.iter().filter(|(_, seen)| seen.upgraded || seen.uninstalled);
+        let touched = heard.releases.iter().filter(|(_, seen)| seen.is_touched());
         let reads: Vec<_> = touched
-            .map(|(id, seen)| async move { (id, seen, self.cluster.history(&id.namespace, &id.name).await) })
+            .map(|(id, seen)| async move {
+                self.cluster.forget_release(&id.namespace, &id.name);
+                (id, seen, self.cluster.history(&id.namespace, &id.name).await)
+            })
             .collect();
         let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
         let mut ended = Ended::default();
@@ -295,9 +312,12 @@ impl Stage<'_> {
             }
         }
         // While nothing is pruned, what is missing has not been judged.
-        if plan.held.is_none() && (self.delivery.spec.prune || !unheard) {
-            self.book.change(|record| record.origin = Some(origin)).await?;
-        }
+        let judged = plan.held.is_none() && (self.delivery.spec.prune || !unheard);
+        let change = |record: &mut Record| {
+            record.origin = if judged { Some(origin) } else { record.origin.take() };
+            record.prunes += u32::from(plan.approved);
+        };
+        self.book.change(change).await?;
         Ok(plan.held)
     }
 
@@ -307,7 +327,7 @@ impl Stage<'_> {
             let message = format!("nothing is pruned, as helmfile could not list its releases: {why}");
             PassError::Helmfile(Failure::new(reason::PRUNE_FAILED, &message, &self.scrub))
         };
-        let (listed, _) = self.run(Mode::Look, observer).await?;
+        let listed = self.run(Mode::Look, observer).await.finished?;
         match outcome::read(listed.status, &listed.stderr, &self.scrub) {
             Outcome::Applied | Outcome::Unchanged => {}
             // That is how helmfile lists a file without releases.
@@ -372,14 +392,15 @@ impl Stage<'_> {
         let record = self.book.record().await;
         let earlier = Whole::read(&self.inventory());
         let wanted = inventory::wanted(heard, &record);
-        let unreadable = |id: &ReleaseId, error| {
-            observer.line(&format!("failed to read Helm's record of release `{id}`: {error}"));
-        };
-        let whole = inventory::take(&self.cluster, wanted, &record, earlier.as_ref(), unreadable).await;
-        if earlier.as_ref() != Some(&whole) {
-            whole.write(&self.inventory());
+        let taken = inventory::take(&self.cluster, wanted, &record, earlier.as_ref()).await;
+        taken.unread.iter().for_each(|line| observer.line(line));
+        // One that is not whole is not kept: the next look reads Helm's records.
+        if taken.unread.is_empty() && earlier.as_ref() != Some(&taken.whole) {
+            taken.whole.write(&self.inventory());
+        } else if !taken.unread.is_empty() {
+            let _as_good_as_gone = std::fs::remove_file(self.inventory());
         }
-        whole
+        taken.whole
     }
 
     /// What there is of ours after a run that failed in the middle; `None` when that can't be told.
@@ -387,14 +408,12 @@ impl Stage<'_> {
         let record = self.book.record().await;
         let wanted = inventory::wanted(&Heard::default(), &record);
         let earlier = Whole::read(&self.inventory());
-        let mut is_whole = true;
-        let unreadable = |_: &ReleaseId, _| is_whole = false;
-        let whole = inventory::take(&self.cluster, wanted, &record, earlier.as_ref(), unreadable).await;
-        if !is_whole {
+        let taken = inventory::take(&self.cluster, wanted, &record, earlier.as_ref()).await;
+        if !taken.unread.is_empty() {
             return None;
         }
-        whole.write(&self.inventory());
-        Some(self.shown(&whole, observer).await)
+        taken.whole.write(&self.inventory());
+        Some(self.shown(&taken.whole, observer).await)
     }
 
     /// As much of the inventory as a status holds; all of it is in a ConfigMap then.

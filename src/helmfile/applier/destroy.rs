@@ -1,8 +1,14 @@
 //! Removing all releases, as the object is being deleted and its policy says so.
 
 use super::{
-    delivery::Removed, error::PassError, observer::Observer, outcome::Failure, prepare::Delivery,
-    recover::recover, session::Mode, stage::Stage,
+    delivery::Removed,
+    error::PassError,
+    observer::Observer,
+    outcome::Failure,
+    prepare::Delivery,
+    recover::{Left, recover},
+    session::Mode,
+    stage::{Run, Stage},
 };
 use crate::helmfile::{
     api::names::{self, reason},
@@ -70,11 +76,12 @@ impl Delivery<'_> {
 
 impl Stage<'_> {
     async fn destroy(&self, observer: &mut Observer) -> Result<Gone, PassError> {
-        recover(&self.book, &self.cluster, self.last_of_others(), observer).await?;
+        recover(&self.book, &self.cluster, Left::ByOthers(self.last_of_others()), observer).await?;
         let before = self.book.record().await;
         let mut gone = Gone::default();
         if !self.delivery.bare {
-            let (finished, heard) = self.run(Mode::Destroy, observer).await?;
+            let Run { finished, heard } = self.run(Mode::Destroy, observer).await;
+            let finished = finished?;
             if let Some(objection) = heard.objection {
                 return Err(PassError::Refused(objection));
             }

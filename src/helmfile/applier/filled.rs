@@ -11,6 +11,7 @@ use super::{
     outcome::Scrub,
     prepare::Delivery,
     source_files,
+    subject::Memory,
     workspace::{Contents, Source, Workspace, WorkspaceError},
 };
 use crate::{
@@ -114,8 +115,12 @@ impl Filled {
 async fn open(delivery: &Delivery<'_>, observer: &mut Observer) -> Result<Workspace, PassError> {
     let start = Instant::now();
     let mut told = false;
+    let memory = match &delivery.subject.memory {
+        Memory::Folder(folder) => Some(folder.as_path()),
+        _ => None,
+    };
     loop {
-        match Workspace::open(&delivery.applier.cache, &delivery.subject.key) {
+        match Workspace::open(&delivery.applier.cache, &delivery.subject.key, memory) {
             Err(WorkspaceError::Busy) if start.elapsed() < PATIENCE => {
                 if !std::mem::replace(&mut told, true) {
                     observer.line("waiting for the programs of an earlier run to end");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::Heard;
 use crate::{
+    atomic,
     helmfile::{
         api::{Inventory, InventoryRelease},
         diff,
@@ -53,11 +54,16 @@ impl Whole {
 
     /// Keeps it. When that fails, Helm's records are read again.
     pub(crate) fn write(&self, file: &Path) {
-        let written =
-            serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|text| fs::write(file, text));
-        if let Err(error) = written {
+        let text = serde_json::to_vec(self).map_err(std::io::Error::from);
+        if let Err(error) = text.and_then(|text| atomic::write(file, &text)) {
             tracing::warn!(file = %file.display(), %error, "failed to keep the inventory");
         }
+    }
+
+    /// Whether it is the one that a status shows: another machine may have delivered since this one was kept.
+    pub(crate) fn is(&self, shown: Option<&Inventory>) -> bool {
+        let (own, _) = self.shown().bounded();
+        shown.is_some_and(|shown| (shown.count, &shown.releases) == (own.count, &own.releases))
     }
 
     /// All objects of releases that helm has delivered. Those of a release that failed are not looked at: some may not even
@@ -65,6 +71,10 @@ impl Whole {
     pub(crate) fn objects(&self) -> Vec<ObjectRef> {
         let deployed = self.0.iter().filter(|release| release.status == ReleaseStatus::Deployed.as_str());
         deployed.flat_map(|release| release.objects.iter().cloned()).collect()
+    }
+
+    fn of(&self, id: &ReleaseId) -> Option<&Release> {
+        self.0.iter().find(|release| release.id == *id)
     }
 
     /// The same for people.
@@ -102,19 +112,26 @@ pub(crate) fn wanted(heard: &Heard, record: &Record) -> BTreeSet<ReleaseId> {
 /// How many records are read at once.
 const AT_ONCE: usize = 8;
 
+/// What was found.
+pub(crate) struct Taken {
+    /// The inventory. Of a release whose record could not be read it has what it had before, if anything.
+    pub whole: Whole,
+    /// Records that could not be read, and why. A delivery that went well has not failed because of it.
+    pub unread: Vec<String>,
+}
+
 /// Helm's records of these releases; those that are not there are left out. What an earlier inventory has of the same revision
-/// is not read again. Records that can't be read are told to `on_error`: a delivery that went well has not failed because
-/// of it.
+/// is not read again.
 pub(crate) async fn take(
     cluster: &Cluster,
     wanted: BTreeSet<ReleaseId>,
     record: &Record,
     earlier: Option<&Whole>,
-    mut on_error: impl FnMut(&ReleaseId, ReleaseError),
-) -> Whole {
+) -> Taken {
     let reads: Vec<_> = wanted.into_iter().map(|id| read(cluster, id, earlier)).collect();
     let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
     let mut releases = Vec::new();
+    let mut unread = Vec::new();
     for (id, result) in read {
         match result {
             Ok(Some(mut release)) => {
@@ -122,10 +139,13 @@ pub(crate) async fn take(
                 releases.push(release);
             }
             Ok(None) => {}
-            Err(error) => on_error(&id, error),
+            Err(error) => {
+                unread.push(format!("failed to read Helm's record of release `{id}`: {error}"));
+                releases.extend(earlier.and_then(|earlier| earlier.of(&id)).cloned());
+            }
         }
     }
-    Whole(releases)
+    Taken { whole: Whole(releases), unread }
 }
 
 async fn read(
@@ -140,7 +160,7 @@ async fn read(
     let Some(newest) = history.first().filter(|newest| newest.status != ReleaseStatus::Uninstalled) else {
         return (id, Ok(None));
     };
-    let known = earlier.and_then(|earlier| earlier.0.iter().find(|release| release.id == id));
+    let known = earlier.and_then(|earlier| earlier.of(&id));
     if let Some(known) = known.filter(|known| is_same(known, newest)) {
         return (id, Ok(Some(known.clone())));
     }
@@ -238,6 +258,11 @@ mod tests {
         assert_eq!(Whole::read(&file), None);
         let whole = Whole(vec![known]);
         whole.write(&file);
-        assert_eq!(Whole::read(&file), Some(whole));
+        assert_eq!(Whole::read(&file).as_ref(), Some(&whole));
+        let shown = whole.shown();
+        assert!(whole.is(Some(&shown)) && !whole.is(None));
+        let mut upgraded = whole.clone();
+        upgraded.0[0].revision = 4;
+        assert!(!upgraded.is(Some(&shown)), "another machine has delivered");
     }
 }

@@ -143,9 +143,10 @@ impl Applier {
             Ok(connection) => connection,
             Err(error) => return self.failed_early(subject, &error.into(), observer),
         };
-        let whole = match Whole::read(&self.folder(subject).join("inventory.json")) {
+        let kept = Whole::read(&self.folder(subject).join("inventory.json"));
+        let whole = match kept.filter(|kept| kept.is(subject.status.inventory.as_ref())) {
             Some(whole) => whole,
-            None => match delivery.remembered(&connection, observer).await {
+            None => match delivery.remembered(&connection).await {
                 Ok(whole) => whole,
                 Err(error) => return self.failed_early(subject, &error, observer),
             },
@@ -181,6 +182,10 @@ impl Applier {
         observer.line(&format!("delivering {} of {what}: {cause}", short_revision(attempt.revision)));
         if cause != Cause::Refresh {
             observer.publish(&started).await;
+            // A delivery that is killed in the middle must not look like the one before it.
+            if let Err(error) = self.remember(subject, &started).await {
+                return Ok(self.failed_early(subject, &error, observer));
+            }
         }
         let mut answer = match Box::pin(delivery.run(observer)).await {
             Ok(ran) => {

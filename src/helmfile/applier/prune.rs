@@ -41,6 +41,8 @@ pub(crate) struct Prune {
     pub go: Vec<ReleaseId>,
     /// Held back until somebody says yes.
     pub held: Option<PendingPrune>,
+    /// Somebody has said yes.
+    pub approved: bool,
 }
 
 /// The most names in a status.
@@ -68,17 +70,18 @@ pub(crate) fn plan(
     } else if gone.len() * 2 > ours.len() {
         format!("they are more than half of its releases ({} of {})", gone.len(), ours.len())
     } else {
-        return Prune { go: gone, held: None };
+        return Prune { go: gone, held: None, approved: false };
     };
     let names: Vec<String> = gone.iter().map(ToString::to_string).collect();
-    // A yes to one change of place is none to another.
-    let question = digest::of_json(&json!([names, origin]));
+    // A yes to one change of place is none to another, and none to the same change at another time.
+    let question = digest::of_json(&json!([names, origin, record.prunes]));
     let id: String = question.chars().take(12).collect();
     if approved == Some(&id) {
-        return Prune { go: gone, held: None };
+        return Prune { go: gone, held: None, approved: true };
     }
     Prune {
         go: Vec::new(),
+        approved: false,
         held: Some(PendingPrune { id, reason, releases: names.into_iter().take(NAMED).collect() }),
     }
 }
@@ -130,6 +133,8 @@ mod tests {
             assert_eq!(plan(&all, &listed, origin, Some("other")), prune, "another yes is no yes");
             let approved = plan(&all, &listed, origin, Some(&held.id));
             assert_eq!((approved.go.len(), approved.held), (4 - listed.len(), None));
+            let later = Record { prunes: 1, ..all.clone() };
+            assert!(plan(&later, &listed, origin, Some(&held.id)).held.is_some(), "a yes counts once");
         }
         // The first record of all knows no origin.
         let first = Record { origin: None, ..record(&["a", "b", "c"], &[]) };

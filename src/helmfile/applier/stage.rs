@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -28,10 +29,19 @@ use crate::{
         ledger::{
             ReleaseId,
             lease::{self, Claim},
+            store::Place,
         },
     },
-    process::{self, Finished},
+    process::{self, Finished, SessionError},
 };
+
+/// A run of helmfile.
+pub(crate) struct Run {
+    /// How it ended.
+    pub finished: Result<Finished, PassError>,
+    /// What was heard of it, however it ended.
+    pub heard: Heard,
+}
 
 /// How long helmfile may take to list its releases.
 const LIST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -55,6 +65,8 @@ pub(crate) struct Stage<'a> {
     claim: Option<Claim>,
     /// Ends the programs.
     ending: CancellationToken,
+    /// The claim was lost.
+    lost: AtomicBool,
 }
 
 impl<'a> Stage<'a> {
@@ -68,8 +80,8 @@ impl<'a> Stage<'a> {
         let connection = link.releases(inputs.kubeconfig.as_ref()).await?;
         let namespace = subject.namespace.clone().unwrap_or_else(|| home.namespace.clone());
         let filled = Filled::make(delivery, &connection, &namespace, observer).await?;
-        let claim = claim(delivery).await?;
         let ledger = applier.ledger(subject, spec, link).await?;
+        let claim = claim(delivery).await?;
         let book = match Book::open(ledger, owner(delivery), &applier.identity, applier.clock.now()).await {
             Ok(book) if inputs.kubeconfig.is_some() => book.with_home(home.client.clone()),
             Ok(book) => book,
@@ -90,6 +102,7 @@ impl<'a> Stage<'a> {
             slots: applier.slots(),
             claim,
             ending: stop.child_token(),
+            lost: AtomicBool::new(false),
         })
     }
 
@@ -125,6 +138,7 @@ impl<'a> Stage<'a> {
         tokio::select! {
             done = &mut work => done,
             lost = claim.keep() => {
+                self.lost.store(true, Ordering::Relaxed);
                 self.ending.cancel();
                 let _interrupted = work.await;
                 Err(PassError::Lost(lost.0).into())
@@ -133,13 +147,12 @@ impl<'a> Stage<'a> {
     }
 
     /// Runs helmfile in a session of the front.
-    pub(crate) async fn run(
-        &self,
-        mode: Mode,
-        observer: &mut Observer,
-    ) -> Result<(Finished, Heard), PassError> {
+    pub(crate) async fn run(&self, mode: Mode, observer: &mut Observer) -> Run {
         let file = self.renders();
-        let session = self.session(mode, Renders::read(&file))?;
+        let session = match self.session(mode, Renders::read(&file)) {
+            Ok(session) => session,
+            Err(error) => return Run { finished: Err(error), heard: Heard::default() },
+        };
         let call = self.call();
         let (args, timeout) = match mode {
             Mode::Apply => (call.apply(), self.delivery.spec.timeout.0),
@@ -149,15 +162,21 @@ impl<'a> Stage<'a> {
         let helmfile = self.program(&self.helmfile);
         let mut filter = LogLines::new(self.scrub.clone());
         let mut log = |line: &str| filter.take(line).into_iter().for_each(|line| observer.tool(&line));
+        let call = helmfile.call(args, timeout, &self.ending, &mut log);
+        tokio::pin!(call);
         let finished = tokio::select! {
-            finished = helmfile.call(args, timeout, &self.ending, &mut log) => finished.map_err(PassError::from),
-            error = session.serve() => Err(PassError::Front(error)),
+            finished = &mut call => finished.map_err(PassError::from),
+            error = session.serve() => {
+                self.ending.cancel();
+                let _interrupted = call.await;
+                Err(PassError::Front(error))
+            }
         };
         if mode == Mode::Apply {
             session.renders().write(&file);
         }
         let heard = session.heard().clone();
-        Ok((finished?, heard))
+        Run { finished, heard }
     }
 
     fn session(&self, mode: Mode, renders: Renders) -> Result<Session<'_>, PassError> {
@@ -184,7 +203,8 @@ impl<'a> Stage<'a> {
         args: Vec<String>,
         observer: &mut Observer,
     ) -> Result<Finished, PassError> {
-        let _slot = self.slots.take().await.map_err(PassError::Front)?;
+        let slot = self.ending.run_until_cancelled(self.slots.take()).await;
+        let _slot = slot.ok_or(SessionError::Stopped)?.map_err(PassError::Front)?;
         let args = args.into_iter().map(Into::into).collect();
         let mut log = |line: &str| observer.tool(&self.scrub.clean(line));
         let helm = self.program(&self.helm);
@@ -217,7 +237,7 @@ impl<'a> Stage<'a> {
 
     /// Whether the claim was lost in the middle: nothing may be touched any more.
     pub(crate) fn is_lost(&self) -> bool {
-        self.ending.is_cancelled() && !self.delivery.stop.is_cancelled()
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Gives the claim back.
@@ -240,7 +260,8 @@ pub(super) fn owner(delivery: &Delivery<'_>) -> Option<Owner> {
     let uid = match &subject.memory {
         Memory::Nothing => return None,
         Memory::Object { uid } => uid.clone(),
-        Memory::Folder(_) | Memory::ConfigMap { .. } => subject.key.clone(),
+        // Told by the record.
+        Memory::Folder(_) | Memory::ConfigMap { .. } => String::new(),
     };
     let namespace = subject.namespace.clone().unwrap_or_default();
     Some(Owner { uid, namespace, name: subject.name.clone() })
@@ -260,9 +281,16 @@ async fn release(claim: Option<Claim>) {
 /// The right to act, where others could.
 async fn claim(delivery: &Delivery<'_>) -> Result<Option<Claim>, PassError> {
     let Delivery { applier, subject, spec, link, stop, .. } = delivery;
-    if !matches!(subject.memory, Memory::Object { .. }) {
-        return Ok(None);
-    }
-    let place = place(subject, spec, link, names::LEASE).await?;
+    let place = match &subject.memory {
+        Memory::Object { .. } => place(subject, spec, link, names::LEASE).await?,
+        Memory::ConfigMap { namespace, name } => Place {
+            client: link.home().await?.client.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            owner: None,
+        },
+        // The lock of the folder is enough, and there is nobody else who would know of this one.
+        Memory::Folder(_) | Memory::Nothing => return Ok(None),
+    };
     Ok(Some(lease::claim(place, &applier.identity, applier.clock, stop).await?))
 }

@@ -196,31 +196,24 @@ impl Drop for PrivateFolder {
 pub(crate) struct Workspace {
     layout: Layout,
     _run: PrivateFolder,
-    /// Held while the object's downloads are in use.
-    _object: File,
+    /// Held while the object's downloads, and what is remembered of it, are in use.
+    _held: Vec<File>,
 }
 
 impl Workspace {
     /// Makes an empty workspace for the object `key` in the folder `cache`, and sweeps away those that killed processes
-    /// have left there.
+    /// have left there. `memory` is a folder in which its deliveries are remembered.
     ///
     /// # Errors
-    /// When the cache can't be written, or another process delivers the same object.
-    pub(crate) fn open(cache: &Path, key: &str) -> Result<Self, WorkspaceError> {
+    /// When the cache or `memory` can't be written, or another process delivers the same object.
+    pub(crate) fn open(cache: &Path, key: &str, memory: Option<&Path>) -> Result<Self, WorkspaceError> {
         let object = cache.join("objects").join(key);
-        make_folder(&object)?;
-        let object_lock = lock_file(&object.join("lock"))?;
-        object_lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => WorkspaceError::Busy,
-            TryLockError::Error(source) => io("lock", &object)(source),
-        })?;
-        // Every program of the run holds the lock as well: who gets it next knows that none of them is left.
-        fcntl_setfd(&object_lock, FdFlags::empty()).map_err(|error| io("lock", &object)(error.into()))?;
+        let held = memory.into_iter().chain([object.as_path()]).map(hold).collect::<Result<_, _>>()?;
         let (run, abandoned) = PrivateFolder::make_after(cache, abandoned)?;
         for folder in abandoned {
             tree::remove(&folder);
         }
-        Ok(Self { layout: Layout::new(run.path(), object), _run: run, _object: object_lock })
+        Ok(Self { layout: Layout::new(run.path(), object), _run: run, _held: held })
     }
 
     /// Where things are.
@@ -336,6 +329,19 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), WorkspaceError> {
     file.write_all(content).map_err(io("write", path))
 }
 
+/// Takes the lock of a folder, which is made when it is not there. Every program of the run holds it as well: who gets it next
+/// knows that none of them is left.
+fn hold(folder: &Path) -> Result<File, WorkspaceError> {
+    make_folder(folder)?;
+    let lock = lock_file(&folder.join("lock"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => WorkspaceError::Busy,
+        TryLockError::Error(source) => io("lock", folder)(source),
+    })?;
+    fcntl_setfd(&lock, FdFlags::empty()).map_err(|error| io("lock", folder)(error.into()))?;
+    Ok(lock)
+}
+
 fn lock_file(path: &Path) -> Result<File, WorkspaceError> {
     OpenOptions::new()
         .write(true)
@@ -388,7 +394,7 @@ mod tests {
     #[test]
     fn everything_secret_is_private_and_gone_afterwards() {
         let (cache, source) = (tempfile::tempdir().unwrap(), source());
-        let workspace = Workspace::open(cache.path(), "x").unwrap();
+        let workspace = Workspace::open(cache.path(), "x", None).unwrap();
         let values = workspace.fill(&contents(source.path())).unwrap();
         let layout = workspace.layout().clone();
         assert_eq!(values[0], layout.source().join("v.yaml").canonicalize().unwrap());
@@ -408,11 +414,15 @@ mod tests {
     #[test]
     fn two_runs_of_one_object_exclude_each_other_and_two_objects_do_not() {
         let cache = tempfile::tempdir().unwrap();
-        let first = Workspace::open(cache.path(), "x").unwrap();
-        assert!(matches!(Workspace::open(cache.path(), "x"), Err(WorkspaceError::Busy)));
-        Workspace::open(cache.path(), "y").unwrap();
+        let first = Workspace::open(cache.path(), "x", None).unwrap();
+        assert!(matches!(Workspace::open(cache.path(), "x", None), Err(WorkspaceError::Busy)));
+        let memory = tempfile::tempdir().unwrap();
+        let one = Workspace::open(cache.path(), "a", Some(memory.path())).unwrap();
+        assert!(matches!(Workspace::open(cache.path(), "b", Some(memory.path())), Err(WorkspaceError::Busy)));
+        drop(one);
+        Workspace::open(cache.path(), "y", None).unwrap();
         drop(first);
-        Workspace::open(cache.path(), "x").unwrap();
+        Workspace::open(cache.path(), "x", None).unwrap();
     }
 
     #[test]
@@ -421,25 +431,25 @@ mod tests {
         let folder = PrivateFolder::make(cache.path()).unwrap();
         let path = folder.path().to_owned();
         fs::write(path.join("x.agekey"), "key").unwrap();
-        drop(Workspace::open(cache.path(), "x").unwrap());
+        drop(Workspace::open(cache.path(), "x", None).unwrap());
         assert!(path.exists() && mode(&path) == 0o700, "it is in use");
         // As the kernel does it for a process that is killed: the lock goes, the files stay.
         let PrivateFolder { _lock: lock, .. } = &*std::mem::ManuallyDrop::new(folder);
         lock.unlock().unwrap();
-        drop(Workspace::open(cache.path(), "x").unwrap());
+        drop(Workspace::open(cache.path(), "x", None).unwrap());
         assert!(!path.exists());
     }
 
     #[test]
     fn leftovers_of_killed_runs_are_swept_and_running_ones_are_not() {
         let cache = tempfile::tempdir().unwrap();
-        let running = Workspace::open(cache.path(), "x").unwrap();
+        let running = Workspace::open(cache.path(), "x", None).unwrap();
         let runs = cache.path().join("runs");
         for left in ["run-killed/home", "run-locked/home", "dead-run-half/home"] {
             fs::create_dir_all(runs.join(left)).unwrap();
         }
         fs::write(runs.join("run-locked/lock"), "").unwrap();
-        let next = Workspace::open(cache.path(), "y").unwrap();
+        let next = Workspace::open(cache.path(), "y", None).unwrap();
         let mut left: Vec<_> = fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().path()).collect();
         left.sort();
         let mut expected = vec![runs.join("lock"), running.layout.root.clone(), next.layout.root.clone()];

@@ -111,6 +111,7 @@ pub async fn claim(
             if claim.create().await? {
                 return Ok(claim);
             }
+            pause(stop).await?;
             continue;
         };
         match step(&lease, me, seen.as_ref(), Instant::now()) {
@@ -120,6 +121,7 @@ pub async fn claim(
                 if claim.take(lease).await? {
                     return Ok(claim);
                 }
+                pause(stop).await?;
             }
             Step::GiveUp => {
                 let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
@@ -131,12 +133,15 @@ pub async fn claim(
                     version: lease.metadata.resource_version.clone(),
                     since: now,
                 });
-                if stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_none() {
-                    return Err(LeaseError::Stopped);
-                }
+                pause(stop).await?;
             }
         }
     }
+}
+
+/// Before the next look.
+async fn pause(stop: &CancellationToken) -> Result<(), LeaseError> {
+    stop.run_until_cancelled(sleep(LOOK_EVERY)).await.ok_or(LeaseError::Stopped)
 }
 
 impl Claim {
@@ -166,6 +171,9 @@ impl Claim {
 
     /// Whether nobody else was faster.
     async fn take(&self, mut lease: Lease) -> Result<bool, LedgerError> {
+        self.place.refuse_foreign("Lease", &lease)?;
+        // Whose end is its end may be another one than when it was made.
+        lease.metadata.owner_references = self.place.owner.clone().map(|owner| vec![owner]);
         let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
         lease.spec = serde_json::from_value(self.spec(transitions.saturating_add(1))).ok();
         won(in_time(self.api().replace(&self.place.name, &PostParams::default(), &lease)).await)
@@ -215,7 +223,12 @@ impl Claim {
         }
     }
 
+    /// Whether it is still ours. A write that somebody else's came between is tried once more: he may only have labelled it.
     async fn renew(&self) -> Result<bool, LedgerError> {
+        Ok(self.renew_once().await? || self.renew_once().await?)
+    }
+
+    async fn renew_once(&self) -> Result<bool, LedgerError> {
         let now = Instant::now();
         let Some(mut lease) = self.read().await? else { return Ok(false) };
         let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.me))

@@ -69,6 +69,9 @@ pub struct Record {
     /// Digest of source, file and environment of the last delivery that may have decided what was left out of the helmfile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// How many times somebody has said yes to a prune that was held back: a yes counts once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prunes: u32,
     /// The releases, in the order in which they were first delivered.
     #[serde(default)]
     pub releases: Vec<Owned>,
@@ -77,17 +80,15 @@ pub struct Record {
     pub run: Option<RunMark>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Record {
     /// The record of a Helmfile that has none yet.
     pub fn new(uid: &str) -> Self {
         Self { uid: uid.to_owned(), ..Self::default() }
-    }
-
-    /// This record if it is of this Helmfile, else an empty one: an object that was restored from a backup, or made anew, has
-    /// another UID, and what the one before it owned is not proven to be its own.
-    #[must_use]
-    pub fn of(self, uid: &str) -> Self {
-        if self.uid == uid { self } else { Self::new(uid) }
     }
 
     /// The release, if it is ours.
@@ -129,14 +130,6 @@ mod tests {
         );
         record.forget(&id);
         assert_eq!(record.owned(&id), None);
-    }
-
-    #[test]
-    fn the_record_of_another_object_proves_nothing() {
-        let mut record = Record::new("u1");
-        record.own(&ReleaseId::new("shop", "web"), false);
-        assert_eq!(record.clone().of("u1"), record);
-        assert_eq!(record.of("u2"), Record::new("u2"));
     }
 
     #[test]

@@ -4,14 +4,11 @@ use std::{fs, io, path::Path};
 
 use hmac::{Hmac, Mac as _};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::store::{LedgerError, Place, gone};
+use super::store::{LedgerError, Place, exactly, gone};
 use crate::{atomic, cluster::in_time, digest};
 
 const KEY: &str = "key";
@@ -93,14 +90,17 @@ impl Key {
     }
 }
 
-/// Removes the Secret, if it is there.
+/// Removes the Secret, if it is there and ours.
 ///
 /// # Errors
 /// When it can't be removed.
 pub async fn remove(place: &Place) -> Result<(), LedgerError> {
     let api: Api<Secret> = Api::namespaced(place.client.clone(), &place.namespace);
-    gone(in_time(api.delete(&place.name, &DeleteParams::default())).await)
-        .map_err(place.failed("remove", "Secret"))
+    let found = in_time(api.get_metadata_opt(&place.name)).await.map_err(place.failed("read", "Secret"))?;
+    let Some(found) = found.filter(|found| place.refuse_foreign("Secret", found).is_ok()) else {
+        return Ok(());
+    };
+    gone(in_time(api.delete(&place.name, &exactly(&found))).await).map_err(place.failed("remove", "Secret"))
 }
 
 fn read(file: &Path) -> Option<Key> {

@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::{Value, json};
 
@@ -39,6 +39,8 @@ pub struct Seen {
     /// The object's resourceVersion; `None` where there was none.
     version: Option<String>,
     text: Option<String>,
+    /// What was tried to be written, and may have been though nobody has said so.
+    tried: Option<String>,
 }
 
 /// A ConfigMap or Secret.
@@ -201,8 +203,9 @@ impl Place {
     /// Makes the ConfigMap hold this text and nothing else.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// When it can't be written, or is somebody else's.
     pub async fn write_text(&self, key: &str, text: &str) -> Result<(), LedgerError> {
+        self.read().await?;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = PatchParams::apply(MANAGER).force();
         let written = in_time(api.patch(&self.name, &params, &Patch::Apply(&self.object(key, text)))).await;
@@ -215,23 +218,28 @@ impl Place {
 
     /// Makes the ConfigMap hold this text, if what it holds is still what was seen. Whatever else has changed, a label say,
     /// does not matter.
-    async fn replace_text(&self, key: &str, text: &str, seen: &Seen) -> Result<Seen, LedgerError> {
-        let mut version = seen.version.clone();
+    async fn replace_text(&self, key: &str, text: &str, seen: &mut Seen) -> Result<(), LedgerError> {
         loop {
-            let written = self.replace_version(key, text, version.as_deref()).await;
-            match written {
+            match self.replace_version(key, text, seen.version.as_deref()).await {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) => return Err(self.failed("write", "ConfigMap")(error)),
-                Ok(version) => return Ok(Seen { version, text: Some(text.to_owned()) }),
+                Err(error) => {
+                    seen.tried = Some(text.to_owned());
+                    return Err(self.failed("write", "ConfigMap")(error));
+                }
+                Ok(version) => {
+                    *seen = Seen { version, text: Some(text.to_owned()), tried: None };
+                    return Ok(());
+                }
             }
             let found = self.read().await?;
-            let now = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
+            let version = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
             let holds = found.and_then(|found| found.data?.remove(key));
-            if holds != seen.text || now == version {
+            let is_ours = holds == seen.text || (holds.is_some() && holds == seen.tried);
+            if !is_ours || version == seen.version {
                 let place = format!("ConfigMap `{}/{}`", self.namespace, self.name);
                 return Err(LedgerError::Overtaken { place });
             }
-            version = now;
+            seen.version = version;
         }
     }
 
@@ -256,32 +264,46 @@ impl Place {
         Ok(written?.metadata.resource_version)
     }
 
-    /// Removes the ConfigMap, if it is there.
+    /// Removes the ConfigMap, if it is there and ours.
     ///
     /// # Errors
     /// When it can't be removed.
     pub async fn remove(&self) -> Result<(), LedgerError> {
+        let found = match self.read().await {
+            Err(LedgerError::Foreign { .. }) => None,
+            other => other?,
+        };
+        let Some(found) = found else { return Ok(()) };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        gone(in_time(api.delete(&self.name, &DeleteParams::default())).await)
+        gone(in_time(api.delete(&self.name, &exactly(&found))).await)
             .map_err(self.failed("remove", "ConfigMap"))
     }
 }
 
-/// Gone already is fine.
+/// Deletes this object, and no other one that has its name by now.
+pub(super) fn exactly(object: &impl kube::Resource) -> DeleteParams {
+    let uid = object.meta().uid.clone();
+    DeleteParams {
+        preconditions: Some(Preconditions { uid, resource_version: None }),
+        ..DeleteParams::default()
+    }
+}
+
+/// Gone already is fine, and so is another one in its place.
 pub(super) fn gone<T>(removed: kube::Result<T>) -> kube::Result<()> {
     match removed {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
         other => other.map(drop),
     }
 }
 
 impl Ledger {
-    /// The record, or an empty one, for the Helmfile with this UID. From now on it goes with the Helmfile, or outlives it, as
-    /// the place says: the policy may have changed since it was written.
+    /// The record, if there is one. From now on it goes with the Helmfile, or outlives it, as the place says: the policy may
+    /// have changed since it was written.
     ///
     /// # Errors
     /// When there is one that can't be read.
-    pub async fn load(&self, uid: &str) -> Result<(Record, Seen), LedgerError> {
+    pub async fn load(&self) -> Result<(Option<Record>, Seen), LedgerError> {
         let mut seen = Seen::default();
         seen.text = match self {
             Self::ConfigMap(place) => {
@@ -300,31 +322,30 @@ impl Ledger {
             },
             Self::Nowhere => None,
         };
-        let Some(text) = &seen.text else { return Ok((Record::new(uid), seen)) };
-        let record: Record = serde_json::from_str(text)
+        let record = seen.text.as_deref().map(serde_json::from_str).transpose();
+        let record = record
             .map_err(|error| LedgerError::Malformed { place: self.to_string(), why: error.to_string() })?;
-        Ok((record.of(uid), seen))
+        Ok((record, seen))
     }
 
     /// Keeps the record, if nobody has written it since it was seen.
     ///
     /// # Errors
     /// When it can't be written, or somebody has; the one before is still there then.
-    pub async fn save(&self, record: &Record, seen: &Seen) -> Result<Seen, LedgerError> {
+    pub async fn save(&self, record: &Record, seen: &mut Seen) -> Result<(), LedgerError> {
         let text = serde_json::to_string(record).unwrap_or_default();
         match self {
-            Self::ConfigMap(place) => return place.replace_text(KEY, &text, seen).await,
+            Self::ConfigMap(place) => place.replace_text(KEY, &text, seen).await,
             Self::Folder(folder) => {
                 let path = folder.join(KEY);
                 atomic::write(&path, text.as_bytes()).map_err(|source| LedgerError::File {
                     action: "write",
                     path,
                     source,
-                })?;
+                })
             }
-            Self::Nowhere => {}
+            Self::Nowhere => Ok(()),
         }
-        Ok(Seen { version: None, text: Some(text) })
     }
 
     /// Removes the record.
@@ -364,17 +385,16 @@ mod tests {
     async fn a_folder_keeps_a_record() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::Folder(folder.path().join("deep/er"));
-        let (fresh, seen) = ledger.load("u").await.unwrap();
-        assert_eq!(fresh, Record::new("u"));
+        let (fresh, mut seen) = ledger.load().await.unwrap();
+        assert_eq!(fresh, None);
         let mut record = Record::new("u");
         record.own(&ReleaseId::new("a", "b"), false);
-        ledger.save(&record, &seen).await.unwrap();
-        assert_eq!(ledger.load("u").await.unwrap().0, record);
-        assert_eq!(ledger.load("other").await.unwrap().0, Record::new("other"));
+        ledger.save(&record, &mut seen).await.unwrap();
+        assert_eq!(ledger.load().await.unwrap().0, Some(record));
         fs::write(folder.path().join("deep/er/record.json"), "{").unwrap();
-        assert!(ledger.load("u").await.unwrap_err().to_string().contains("record.json` can't be read"));
+        assert!(ledger.load().await.unwrap_err().to_string().contains("record.json` can't be read"));
         ledger.remove().await.unwrap();
         ledger.remove().await.unwrap();
-        assert_eq!(ledger.load("u").await.unwrap().0, Record::new("u"));
+        assert_eq!(ledger.load().await.unwrap().0, None);
     }
 }

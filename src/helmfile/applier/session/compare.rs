@@ -76,9 +76,10 @@ impl Session<'_> {
         let answer = if known {
             Answer { changed: false, text: String::new() }
         } else {
-            let _slot = self.setting.slots.take().await.map_err(|error| causes::in_one_line(&error))?;
-            let traits = looked.as_ref().map(|looked| &looked.traits);
             let stop = self.setting.stop;
+            let slot = stop.run_until_cancelled(self.setting.slots.take()).await;
+            let _slot = slot.ok_or("was stopped")?.map_err(|error| causes::in_one_line(&error))?;
+            let traits = looked.as_ref().map(|looked| &looked.traits);
             let found = plugin::compare(args, &id.namespace, &state, traits, helm, cluster, stop).await;
             let found = found.map_err(|error| causes::in_one_line(&error))?;
             self.renders().note(&id, digest.filter(|_| !found.changed));

@@ -44,6 +44,13 @@ impl Session<'_> {
 
     /// Whether helm may uninstall a release; `false` when it is to be left alone.
     pub(super) async fn may_uninstall(&self, id: &ReleaseId) -> Result<bool, Objection> {
+        if self.setting.mode == Mode::Look {
+            return Err(self.objection(&Objection {
+                reason: reason::FAILED,
+                message: format!("release `{id}` is not uninstalled by a run that is not there for that"),
+                permanent: false,
+            }));
+        }
         let newest = self.newest(id).await?;
         if self.setting.mode == Mode::Destroy {
             // What is not proven to be ours stays (RULES 15).
@@ -83,14 +90,7 @@ impl Session<'_> {
     async fn newest(&self, id: &ReleaseId) -> Result<Option<ReleaseMeta>, Objection> {
         self.setting.cluster.forget_release(&id.namespace, &id.name);
         let history = self.setting.cluster.history(&id.namespace, &id.name).await;
-        let history = history.map_err(|error| {
-            let (reason, message) = if error.is_unreachable() {
-                (reason::CLUSTER_UNREACHABLE, format!("kubernetes cluster unreachable: {error}"))
-            } else {
-                (reason::FAILED, error.to_string())
-            };
-            self.objection(&Objection { reason, message, permanent: false })
-        })?;
+        let history = history.map_err(|error| self.objection(&Objection::unread(&error)))?;
         Ok(history.into_iter().next())
     }
 

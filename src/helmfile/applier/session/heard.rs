@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::helmfile::{helm::release::ReleaseMeta, ledger::ReleaseId};
+use crate::helmfile::{
+    api::names::reason,
+    helm::release::{ReleaseError, ReleaseMeta},
+    ledger::ReleaseId,
+};
 
 /// What a run has said about one release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +25,13 @@ pub(crate) struct Seen {
     pub uninstalled: bool,
 }
 
+impl Seen {
+    /// Whether helm was permitted to change it.
+    pub(crate) const fn is_touched(&self) -> bool {
+        self.upgraded || self.uninstalled
+    }
+}
+
 /// Why a release may not be touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
@@ -30,6 +41,18 @@ pub struct Objection {
     pub message: String,
     /// Whether only another spec can help.
     pub permanent: bool,
+}
+
+impl Objection {
+    /// Helm's record of a release could not be read.
+    pub(crate) fn unread(error: &ReleaseError) -> Self {
+        let (reason, message) = if error.is_unreachable() {
+            (reason::CLUSTER_UNREACHABLE, format!("kubernetes cluster unreachable: {error}"))
+        } else {
+            (reason::FAILED, error.to_string())
+        };
+        Self { reason, message, permanent: false }
+    }
 }
 
 /// All that was heard in a run.
@@ -51,7 +74,7 @@ impl Heard {
 
     /// The releases that helm was permitted to change.
     pub(crate) fn touched(&self) -> impl Iterator<Item = &ReleaseId> {
-        self.releases.iter().filter(|(_, seen)| seen.upgraded || seen.uninstalled).map(|(id, _)| id)
+        self.releases.iter().filter(|(_, seen)| seen.is_touched()).map(|(id, _)| id)
     }
 
     /// Notes an objection; the first one is told.

@@ -166,7 +166,10 @@ fn a_spec_that_can_never_work_is_stalled() {
     assert!(is_true(&stalled.conditions, STALLED));
     assert_eq!(ready(&stalled), (ConditionStatus::False, "InvalidSpec", "no"));
     let again = next(&stalled, &Turn::Started(ONE, Cause::Retry), moment(3, 20));
-    assert_eq!(again.conditions, stalled.conditions, "a try in vain from time to time says nothing");
+    for kind in [READY, STALLED] {
+        let told = (get(&again.conditions, kind), get(&stalled.conditions, kind));
+        assert_eq!(told.0, told.1, "a try in vain from time to time says nothing");
+    }
     let fixed = next(&stalled, &Turn::Started(ONE, Cause::First), moment(4, 20));
     assert!(get(&fixed.conditions, STALLED).is_none());
 }
