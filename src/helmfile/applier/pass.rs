@@ -150,7 +150,7 @@ impl Applier {
                 Err(error) => return self.failed_early(subject, &error, observer),
             },
         };
-        let health = look(&connection, &whole, spec.timeout.0, observer).await;
+        let health = look(&connection, &whole, spec.timeout.0, &delivery.scrub(), observer).await;
         self.looked(subject);
         let mut answer = self.answer(subject, &before, &Turn::Looked(health), None, Verdict::UpToDate);
         answer.again = Some(self.again(spec, &answer.status));
@@ -206,8 +206,7 @@ impl Applier {
                 return Ok(Answer::new(subject, subject.status.clone(), again, Verdict::BackingOff));
             }
             Err(Broken { error, changed, inventory }) => {
-                let scrub = Scrub::default().and_secrets(&delivery.inputs.secrets);
-                let failure = error.failure(&scrub);
+                let failure = error.failure(&delivery.scrub());
                 observer.failure(&failure.message);
                 let (permanent, source) = (error.is_permanent(), error.is_source());
                 let turn = Turn::Failed { failure, permanent, source, started: Some((attempt, changed)) };
@@ -232,7 +231,7 @@ impl Applier {
         let Ok(connection) = delivery.link.releases(delivery.inputs.kubeconfig.as_ref()).await else {
             return Health::Good;
         };
-        let health = look(&connection, whole, delivery.spec.timeout.0, observer).await;
+        let health = look(&connection, whole, delivery.spec.timeout.0, &delivery.scrub(), observer).await;
         self.looked(delivery.subject);
         health
     }
@@ -263,6 +262,13 @@ impl Applier {
         if let Err(error) = std::fs::write(&file, self.clock.now().to_string()) {
             tracing::warn!(file = %file.display(), %error, "failed to note when the objects were looked at");
         }
+    }
+}
+
+impl Delivery<'_> {
+    /// What is taken out of texts: the secrets among the inputs.
+    fn scrub(&self) -> Scrub {
+        Scrub::default().and_secrets(&self.inputs.secrets)
     }
 }
 
