@@ -16,7 +16,7 @@ use super::{
 use crate::{
     contract::{Event, EventType},
     helmfile::api::{
-        ConditionStatus, DeletionPolicy, HelmfileSpec, get,
+        ConditionStatus, DeletionPolicy, HelmfileSpec, Inventory, get,
         names::{self, annotation, reason},
     },
 };
@@ -99,16 +99,8 @@ impl Applier {
 
 /// Lets the object go though releases are left.
 fn given_up(subject: &Subject, why: &str) -> Answer {
-    const NAMED: usize = 20;
-    let releases =
-        subject.status.inventory.as_ref().map(|inventory| inventory.releases.as_slice()).unwrap_or_default();
-    let names: Vec<String> = releases
-        .iter()
-        .take(NAMED)
-        .map(|release| format!("{}/{}", release.namespace, release.name))
-        .collect();
-    let left = if names.is_empty() { "none is known".to_owned() } else { names.join(", ") };
-    let message = format!("releases are left, as {why}: {left}");
+    let left = Inventory::left(subject.status.inventory.as_ref());
+    let message = format!("the releases were not destroyed, as {why}; {left}");
     let mut answer = Answer::new(subject, subject.status.clone(), None, Verdict::Failed);
     answer.events =
         vec![Event { kind_of: EventType::Warning, reason: reason::DESTROY_FAILED.to_owned(), message }];
@@ -119,3 +111,7 @@ fn is_namespace_going(error: &PassError) -> bool {
     let forbidden = error.reason() == reason::FORBIDDEN;
     forbidden && error.to_string().contains("because it is being terminated")
 }
+
+#[cfg(test)]
+#[path = "farewell_tests.rs"]
+mod tests;
