@@ -134,6 +134,30 @@ async fn without_its_source_the_record_says_what_to_uninstall() {
 }
 
 #[tokio::test]
+async fn without_what_its_source_had_the_record_says_what_to_uninstall() {
+    let stage = deliveries(shared().await, "destroy-no-content", &helmfile_of(&["a", "b"])).await;
+    stage.repository.commit(&[("values.yaml", "{}\n")]);
+    let _operator = stage.start(&[]).await;
+    for lost in ["helmfile.yaml", "values.yaml"] {
+        let commit = stage.repository.head();
+        let mut spec = destroying(&stage);
+        spec["valuesFiles"] = json!(["values.yaml"]);
+        stage.apply("h", spec).await;
+        stage.applied("h", &commit).await;
+        assert_eq!(stage.releases().await, ["a", "b"]);
+        let file = stage.repository.path().join(lost);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        stage.repository.commit(&[]);
+        delete(&stage, "h", PropagationPolicy::Background).await;
+        gone(&stage, "h").await;
+        assert_eq!(stage.releases().await, [""; 0]);
+        nothing_is_left_beside(&stage, "h").await;
+        stage.repository.commit(&[(lost, &text)]);
+    }
+}
+
+#[tokio::test]
 async fn what_was_adopted_stays_and_is_named() {
     let stage = deliveries(shared().await, "destroy-adopted", &helmfile_of(&["a", "b"])).await;
     let _operator = stage.start(&[]).await;

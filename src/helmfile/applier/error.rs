@@ -165,6 +165,18 @@ impl PassError {
         matches!(self, Self::Fetch(_) | Self::Locator(_))
     }
 
+    /// Whether it is the helmfile, or what goes with it, that can't be had. None of these comes once a run has begun.
+    pub(crate) const fn is_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(_)
+                | Self::SourceFile(_)
+                | Self::Workspace(WorkspaceError::SourceFile(_))
+                | Self::File(_)
+                | Self::Decrypt(_)
+        )
+    }
+
     /// What a condition says: the error and its causes in one line.
     pub(crate) fn failure(&self, scrub: &Scrub) -> Failure {
         Failure::new(self.reason(), &causes::in_one_line(self), scrub)

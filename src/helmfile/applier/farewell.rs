@@ -82,17 +82,19 @@ impl Applier {
         observer: &mut Observer,
         stop: &CancellationToken,
     ) -> Result<String, PassError> {
-        let delivery = match self.prepare(subject, spec, link, stop).await {
-            Ok(delivery) => delivery,
+        let missing = match Box::pin(self.prepare(subject, spec, link, stop)).await {
+            Ok(delivery) => match Box::pin(delivery.destroy(observer)).await {
+                // The source says where it is, and not what is in it. Nothing was touched yet.
+                Err(error) if error.is_content() && !stop.is_cancelled() => {
+                    error.failure(&delivery.scrub()).message
+                }
+                other => return Ok(other?.sentence()),
+            },
             Err(error) if stop.is_cancelled() => return Err(error),
-            Err(error) => {
-                observer.line(&format!(
-                    "the helmfile can't be had ({}); uninstalling what the record has",
-                    error.failure(&Scrub::default()).message
-                ));
-                self.prepare_bare(subject, spec, link, stop).await?
-            }
+            Err(error) => error.failure(&Scrub::default()).message,
         };
+        observer.line(&format!("the helmfile can't be had ({missing}); uninstalling what the record has"));
+        let delivery = self.prepare_bare(subject, spec, link, stop).await?;
         Ok(Box::pin(delivery.destroy(observer)).await?.sentence())
     }
 }

@@ -267,7 +267,7 @@ impl Applier {
 
 impl Delivery<'_> {
     /// What is taken out of texts: the secrets among the inputs.
-    fn scrub(&self) -> Scrub {
+    pub(super) fn scrub(&self) -> Scrub {
         Scrub::default().and_secrets(&self.inputs.secrets)
     }
 }
