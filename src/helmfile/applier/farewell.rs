@@ -31,10 +31,9 @@ impl Applier {
         stop: &CancellationToken,
     ) -> Result<Answer, Stopped> {
         let unchanged = || Answer::new(subject, subject.status.clone(), None, Verdict::UpToDate);
-        let spec = match &subject.spec {
-            Ok(spec) if spec.deletion_policy == DeletionPolicy::Destroy => spec,
-            _ => return Ok(unchanged()),
-        };
+        if subject.deletion_policy() != DeletionPolicy::Destroy {
+            return Ok(unchanged());
+        }
         let destroyed = get(&subject.status.conditions, names::DESTROYED);
         if destroyed.is_some_and(|condition| {
             condition.status == ConditionStatus::True && condition.observed_generation == subject.generation
@@ -44,6 +43,12 @@ impl Applier {
         if subject.annotation(annotation::GIVE_UP) == Some("true") {
             return Ok(given_up(subject, "the annotation says so"));
         }
+        let spec = match &subject.spec {
+            Ok(spec) => spec,
+            Err(unreadable) => {
+                return Ok(self.not_destroyed(subject, &PassError::Spec(unreadable.why.clone()), observer));
+            }
+        };
         let message = "uninstalling the releases, as the Helmfile is being deleted".to_owned();
         let destroying = status::next(&subject.status, &Turn::Destroying(message), self.moment(subject));
         observer.publish(&destroying).await;
@@ -57,21 +62,26 @@ impl Applier {
                 subject,
                 "the namespace is being deleted, and nothing can be created in it any more",
             )),
-            Err(error) => {
-                let mut failure = error.failure(&Scrub::default());
-                observer.failure(&failure.message);
-                failure.reason = reason::DESTROY_FAILED;
-                failure.message = format!(
-                    "{}; the object stays until this succeeds, or is annotated {}=true",
-                    failure.message,
-                    annotation::GIVE_UP
-                );
-                let turn = Turn::Failed { failure, permanent: false, source: false, started: None };
-                let mut answer = self.answer(subject, &subject.status, &turn, None, Verdict::Failed);
-                answer.again = Some(spec.retry.pause(answer.status.failures));
-                Ok(answer)
-            }
+            Err(error) => Ok(self.not_destroyed(subject, &error, observer)),
         }
+    }
+
+    /// The object stays, and says why and how it can go.
+    fn not_destroyed(&self, subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
+        let mut failure = error.failure(&Scrub::default());
+        observer.failure(&failure.message);
+        failure.reason = reason::DESTROY_FAILED;
+        failure.message = format!(
+            "{}; the object stays until this succeeds, or is annotated {}=true",
+            failure.message,
+            annotation::GIVE_UP
+        );
+        // Tried again in any case: an answer without that would let the object go.
+        let permanent = matches!(error, PassError::Spec(_));
+        let turn = Turn::Failed { failure, permanent, source: false, started: None };
+        let mut answer = self.answer(subject, &subject.status, &turn, None, Verdict::Failed);
+        answer.again = Some(subject.retry().pause(answer.status.failures));
+        answer
     }
 
     async fn destroy(

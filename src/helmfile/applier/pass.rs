@@ -56,7 +56,9 @@ impl Applier {
             _ if subject.deleting => return Box::pin(self.farewell(subject, &link, observer, stop)).await,
             Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
             Ok(spec) => spec,
-            Err(text) => return Ok(self.failed_early(subject, &PassError::Spec(text.clone()), observer)),
+            Err(unreadable) => {
+                return Ok(self.failed_early(subject, &PassError::Spec(unreadable.why.clone()), observer));
+            }
         };
         // Boxed, since what they hold on their way is large.
         let delivery = match Box::pin(self.prepare(subject, spec, &link, stop)).await {

@@ -201,3 +201,25 @@ async fn a_stopped_pass_says_nothing() {
     let mut observer = Observer::new(None, |_, _| {});
     assert_eq!(scene.applier.pass(&subject, &mut observer, &stop).await, Err(Stopped));
 }
+
+#[tokio::test]
+async fn an_object_with_releases_to_destroy_and_a_spec_that_is_none_stays_and_says_why() {
+    let scene = Scene::new();
+    let deleted = |spec: &Value, annotations: Value| Subject {
+        deleting: true,
+        annotations: serde_json::from_value(annotations).unwrap(),
+        ..scene.subject(spec, &HelmfileStatus::default())
+    };
+    let spec = json!({"source": "./app", "interval": "soon", "deletionPolicy": "Destroy"});
+    let answer = scene.pass(&deleted(&spec, json!({}))).await.unwrap();
+    let words = "the spec cannot be read: `soon` is not a duration; write for example `1m30s`; the object stays until this \
+                 succeeds, or is annotated apps.mumoshu.github.io/give-up-destroy=true";
+    assert_eq!(ready(&answer), ("DestroyFailed", words));
+    assert!(is_true(&answer.status.conditions, names::STALLED));
+    assert_eq!(answer.again, Some(Duration::from_secs(5)), "without a next time the object would go");
+    let given_up = scene.pass(&deleted(&spec, json!({annotation::GIVE_UP: "true"}))).await.unwrap();
+    assert_eq!((given_up.again, given_up.events.len()), (None, 1));
+    let orphan = json!({"source": "./app", "interval": "soon"});
+    let orphan = scene.pass(&deleted(&orphan, json!({}))).await.unwrap();
+    assert_eq!((orphan.again, orphan.status_changed), (None, false));
+}
