@@ -10,6 +10,7 @@ use super::{
     link::Link,
     observer::Observer,
     outcome::Scrub,
+    pass::elsewhere,
     status::{self, Turn},
     subject::Subject,
 };
@@ -62,6 +63,7 @@ impl Applier {
                 subject,
                 "the namespace is being deleted, and nothing can be created in it any more",
             )),
+            Err(error) if error.is_elsewhere(subject) => Ok(elsewhere(subject, &error, observer)),
             Err(error) => Ok(self.not_destroyed(subject, &error, observer)),
         }
     }
