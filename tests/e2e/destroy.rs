@@ -2,7 +2,10 @@
 //! releases can't be removed.
 
 use helmfile_operator::{
-    helmfile::api::names::{READY, annotation::GIVE_UP},
+    helmfile::{
+        api::names::{READY, annotation::GIVE_UP},
+        applier,
+    },
     object::Gvk,
 };
 use kube::api::{DeleteParams, PropagationPolicy};
@@ -54,6 +57,8 @@ async fn nothing_is_left_beside(stage: &Deliveries<'_>, name: &str) {
         let found = scene.get(&kind, &name).await;
         assert!(found.is_null(), "{found:#}");
     }
+    let key = applier::key(&format!("{}/{name}", scene.namespace));
+    assert!(!stage.cache().join("objects").join(key).exists(), "its downloads are gone as well");
 }
 
 /// Releases that need each other, each with a hook that notes when helmfile removes it.

@@ -21,6 +21,7 @@ use super::{
     prepare::Delivery,
     status::{self, Delivered, Health, Moment, Turn},
     subject::Subject,
+    workspace::Workspace,
 };
 use crate::{
     clock,
@@ -50,7 +51,16 @@ impl Applier {
     ) -> Result<Answer, Stopped> {
         let link = Link::new(&self.target);
         let spec = match &subject.spec {
-            _ if subject.deleting => return Box::pin(self.farewell(subject, &link, observer, stop)).await,
+            _ if subject.deleting => {
+                let answer = Box::pin(self.farewell(subject, &link, observer, stop)).await?;
+                if answer.again.is_none()
+                    && let Err(error) = Workspace::forget(&self.cache, &subject.key)
+                {
+                    let why = PassError::from(error).failure(&Scrub::default()).message;
+                    observer.line(&format!("the downloads of this Helmfile stay in the cache: {why}"));
+                }
+                return Ok(answer);
+            }
             Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
             Ok(spec) => spec,
             Err(unreadable) => {

@@ -278,3 +278,16 @@ async fn health_that_nobody_could_ask_for_is_not_known() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn what_was_downloaded_for_an_object_goes_with_it() {
+    let scene = Scene::new();
+    let subject =
+        |spec: Value| Subject { deleting: true, ..scene.subject(&spec, &HelmfileStatus::default()) };
+    let held = subject(json!({"interval": "soon", "deletionPolicy": "Destroy"}));
+    scene.pass(&held).await.unwrap();
+    assert!(scene.applier.folder(&held).exists(), "it is not over yet");
+    let orphan = subject(json!({"source": "./app"}));
+    scene.pass(&orphan).await.unwrap();
+    assert!(!scene.applier.folder(&orphan).exists());
+}

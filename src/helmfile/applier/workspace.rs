@@ -1,9 +1,9 @@
 //! The private folder of one run: a home, a copy of the source, plugins, a kubeconfig and values, gone afterwards.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -209,11 +209,16 @@ impl Workspace {
     pub(crate) fn open(cache: &Path, key: &str) -> Result<Self, WorkspaceError> {
         let object = cache.join("objects").join(key);
         make_folder(&object)?;
-        let object_lock = lock_file(&object.join("lock"))?;
+        let lock = object.join("lock");
+        let object_lock = lock_file(&lock)?;
         object_lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => WorkspaceError::Busy,
             TryLockError::Error(source) => io("lock", &object)(source),
         })?;
+        // Somebody may just have forgotten the object: what is locked then is not there any more.
+        if !is_at(&object_lock, &lock) {
+            return Err(WorkspaceError::Busy);
+        }
         // Every program of the run holds the lock as well: who gets it next knows that none of them is left.
         fcntl_setfd(&object_lock, FdFlags::empty()).map_err(|error| io("lock", &object)(error.into()))?;
         let (run, abandoned) = PrivateFolder::make_after(cache, abandoned)?;
@@ -221,6 +226,25 @@ impl Workspace {
             tree::remove(&folder);
         }
         Ok(Self { layout: Layout::new(run.path(), object), _run: run, _object: object_lock })
+    }
+
+    /// Removes what is kept of the object `key` between its runs: the downloads, the key. While a run of it is under way, or
+    /// programs of one that was killed are left, it stays.
+    ///
+    /// # Errors
+    /// When the cache can't be written.
+    pub(crate) fn forget(cache: &Path, key: &str) -> Result<(), WorkspaceError> {
+        let object = cache.join("objects").join(key);
+        if !object.is_dir() {
+            return Ok(());
+        }
+        let lock = lock_file(&object.join("lock"))?;
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        // Out of the way at once: whoever comes now begins with an empty one.
+        let aside = PrivateFolder::make(cache)?;
+        fs::rename(&object, aside.path().join("object")).map_err(io("remove", &object))
     }
 
     /// Where things are.
@@ -336,6 +360,13 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), WorkspaceError> {
     file.write_all(content).map_err(io("write", path))
 }
 
+/// Whether an open file is still the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |found: io::Result<Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    let held = place(file.metadata());
+    held.is_some() && held == place(fs::metadata(path))
+}
+
 fn lock_file(path: &Path) -> Result<File, WorkspaceError> {
     OpenOptions::new()
         .write(true)
@@ -413,6 +444,28 @@ mod tests {
         Workspace::open(cache.path(), "y").unwrap();
         drop(first);
         Workspace::open(cache.path(), "x").unwrap();
+    }
+
+    #[test]
+    fn an_object_is_forgotten_unless_it_is_at_work() {
+        let cache = tempfile::tempdir().unwrap();
+        let object = cache.path().join("objects/x");
+        let running = Workspace::open(cache.path(), "x").unwrap();
+        fs::write(object.join("key"), "key").unwrap();
+        Workspace::forget(cache.path(), "x").unwrap();
+        assert!(object.join("key").exists(), "it is in use");
+        drop(running);
+        let waiting = lock_file(&object.join("lock")).unwrap();
+        assert!(is_at(&waiting, &object.join("lock")));
+        Workspace::forget(cache.path(), "x").unwrap();
+        assert!(!object.exists());
+        let next = Workspace::open(cache.path(), "x").unwrap();
+        assert!(!is_at(&waiting, &object.join("lock")), "that lock keeps nobody away any more");
+        drop(next);
+        Workspace::forget(cache.path(), "x").unwrap();
+        Workspace::forget(cache.path(), "x").unwrap();
+        let left: Vec<_> = fs::read_dir(cache.path().join("runs")).unwrap().collect();
+        assert_eq!(left.len(), 1, "only the lock: {left:?}");
     }
 
     #[test]
