@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use kube::config::Kubeconfig;
@@ -17,7 +18,7 @@ use super::{
     values::{self, Layer},
 };
 
-use crate::{environment::Environment, helmfile::helm::front};
+use crate::{causes, environment::Environment, helmfile::helm::front};
 
 /// Where things are in a workspace.
 #[derive(Debug, Clone)]
@@ -225,6 +226,13 @@ impl Workspace {
         for folder in abandoned {
             tree::remove(&folder);
         }
+        // The time of the file system, which all these folders have in common.
+        (&object_lock).write_all(b"\n").map_err(io("write", &lock))?;
+        for unused in unused(&cache.join("objects"), &lock) {
+            if let Err(error) = Self::forget(cache, &unused) {
+                tracing::warn!("an old folder stays in the cache: {}", causes::in_one_line(&error));
+            }
+        }
         Ok(Self { layout: Layout::new(run.path(), object), _run: run, _object: object_lock })
     }
 
@@ -333,6 +341,25 @@ fn abandoned(runs: &Path) -> Vec<PathBuf> {
             let dead = runs.join(format!("dead-{name}"));
             (!in_use && fs::rename(&path, &dead).is_ok()).then_some(dead)
         })
+        .collect()
+}
+
+/// After this time without use, what is kept of an object is not worth its place: it can all be had again. Nobody tells us
+/// that an object is gone that nothing was to be done for.
+const WORTH: Duration = Duration::from_hours(30 * 24);
+
+/// The objects that nothing was done for in a long time when this file was written.
+fn unused(objects: &Path, now: &Path) -> Vec<String> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let Some(now) = modified(now) else { return Vec::new() };
+    let is_unused = |object: &Path| {
+        let last = ["lock", "looked"].iter().filter_map(|file| modified(&object.join(file))).max();
+        last.and_then(|last| now.duration_since(last).ok()).is_some_and(|age| age > WORTH)
+    };
+    let entries = fs::read_dir(objects).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| is_unused(&entry.path()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
 }
 
@@ -466,6 +493,36 @@ mod tests {
         Workspace::forget(cache.path(), "x").unwrap();
         let left: Vec<_> = fs::read_dir(cache.path().join("runs")).unwrap().collect();
         assert_eq!(left.len(), 1, "only the lock: {left:?}");
+    }
+
+    #[test]
+    fn objects_that_nobody_has_asked_for_in_a_long_time_are_forgotten() {
+        let cache = tempfile::tempdir().unwrap();
+        let object = |name: &str| cache.path().join("objects").join(name);
+        let age = |name: &str, file: &str, age: Duration| {
+            let now = object("new/lock").metadata().unwrap().modified().unwrap();
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(true).open(object(name).join(file));
+            file.unwrap().set_modified(now - age).unwrap();
+        };
+        for name in ["new", "old", "watched", "younger", "running"] {
+            drop(Workspace::open(cache.path(), name).unwrap());
+        }
+        let running = Workspace::open(cache.path(), "running").unwrap();
+        let day = Duration::from_hours(24);
+        for name in ["old", "watched", "running"] {
+            age(name, "lock", 31 * day);
+        }
+        age("watched", "looked", day);
+        age("younger", "lock", 29 * day);
+        drop(Workspace::open(cache.path(), "new").unwrap());
+        assert!(!object("old").exists());
+        assert!(["new", "watched", "younger", "running"].iter().all(|name| object(name).exists()));
+        drop(running);
+        // To be used again is to be young again.
+        drop(Workspace::open(cache.path(), "running").unwrap());
+        drop(Workspace::open(cache.path(), "new").unwrap());
+        assert!(object("running").exists());
     }
 
     #[test]
