@@ -13,8 +13,6 @@ use crate::{
 const GIVEN_UP: &str = "DestroyGivenUp";
 /// How long until another look at an applier that is being removed. Its end is an event, but not that of our own removal.
 const SOON: &str = "1s";
-/// In bytes: all names of releases in the Event together. The API server takes 1024 characters of it.
-const NAMES: usize = 700;
 /// The key of namespaces among the references.
 const NAMESPACES: &str = "namespace.v1";
 
@@ -97,32 +95,11 @@ fn is_destroyed(object: &Value) -> bool {
 }
 
 fn warning(object: &Value, cause: &str) -> Event {
-    let message = format!("the releases were not destroyed, as {cause}; {}", left(object));
-    Event { kind_of: EventType::Warning, reason: GIVEN_UP.to_owned(), message }
-}
-
-/// Which releases there still are, as far as the status knows and a sentence can hold.
-fn left(object: &Value) -> String {
     let inventory = object.pointer("/status/inventory").cloned();
     let inventory: Option<Inventory> = inventory.and_then(|value| serde_json::from_value(value).ok());
-    let Some(inventory) = inventory else { return "the status names none".to_owned() };
-    let mut names = String::new();
-    let mut listed = 0_usize;
-    for release in &inventory.releases {
-        let name = format!("{}/{}", release.namespace, release.name);
-        if names.len() + name.len() > NAMES {
-            break;
-        }
-        names = if names.is_empty() { name } else { format!("{names}, {name}") };
-        listed += 1;
-    }
-    let count = usize::try_from(inventory.count).unwrap_or(usize::MAX).max(inventory.releases.len());
-    match (listed, count - listed) {
-        (0, 0) => "the status names none".to_owned(),
-        (0, more) => format!("{more} of them are left"),
-        (_, 0) => format!("left: {names}"),
-        (_, more) => format!("left: {names} and {more} more"),
-    }
+    let left = Inventory::left(inventory.as_ref());
+    let message = format!("the releases were not destroyed, as {cause}; {left}");
+    Event { kind_of: EventType::Warning, reason: GIVEN_UP.to_owned(), message }
 }
 
 #[cfg(test)]

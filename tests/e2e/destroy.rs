@@ -2,7 +2,10 @@
 //! releases can't be removed.
 
 use helmfile_operator::{
-    helmfile::api::names::{READY, annotation::GIVE_UP},
+    helmfile::{
+        api::names::{READY, annotation::GIVE_UP},
+        applier,
+    },
     object::Gvk,
 };
 use kube::api::{DeleteParams, PropagationPolicy};
@@ -54,6 +57,8 @@ async fn nothing_is_left_beside(stage: &Deliveries<'_>, name: &str) {
         let found = scene.get(&kind, &name).await;
         assert!(found.is_null(), "{found:#}");
     }
+    let key = applier::key(&format!("{}/{name}", scene.namespace));
+    assert!(!stage.cache().join("objects").join(key).exists(), "its downloads are gone as well");
 }
 
 /// Releases that need each other, each with a hook that notes when helmfile removes it.
@@ -131,6 +136,30 @@ async fn without_its_source_the_record_says_what_to_uninstall() {
     gone(&stage, "h").await;
     assert_eq!(stage.releases().await, ["foreign"]);
     nothing_is_left_beside(&stage, "h").await;
+}
+
+#[tokio::test]
+async fn without_what_its_source_had_the_record_says_what_to_uninstall() {
+    let stage = deliveries(shared().await, "destroy-no-content", &helmfile_of(&["a", "b"])).await;
+    stage.repository.commit(&[("values.yaml", "{}\n")]);
+    let _operator = stage.start(&[]).await;
+    for lost in ["helmfile.yaml", "values.yaml"] {
+        let commit = stage.repository.head();
+        let mut spec = destroying(&stage);
+        spec["valuesFiles"] = json!(["values.yaml"]);
+        stage.apply("h", spec).await;
+        stage.applied("h", &commit).await;
+        assert_eq!(stage.releases().await, ["a", "b"]);
+        let file = stage.repository.path().join(lost);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        stage.repository.commit(&[]);
+        delete(&stage, "h", PropagationPolicy::Background).await;
+        gone(&stage, "h").await;
+        assert_eq!(stage.releases().await, [""; 0]);
+        nothing_is_left_beside(&stage, "h").await;
+        stage.repository.commit(&[(lost, &text)]);
+    }
 }
 
 #[tokio::test]

@@ -261,6 +261,30 @@ impl Inventory {
         }
         (Self { releases, ..self.clone() }, cut)
     }
+
+    /// Which releases there still are, as far as the status knows and an Event can hold, behind a semicolon.
+    pub fn left(inventory: Option<&Self>) -> String {
+        // In bytes: all names together. The API server takes 1024 characters of an Event.
+        const NAMES: usize = 700;
+        let Some(inventory) = inventory else { return "the status names none".to_owned() };
+        let mut names = String::new();
+        let mut listed = 0_usize;
+        for release in &inventory.releases {
+            let name = format!("{}/{}", release.namespace, release.name);
+            if names.len() + name.len() > NAMES {
+                break;
+            }
+            names = if names.is_empty() { name } else { format!("{names}, {name}") };
+            listed += 1;
+        }
+        let count = usize::try_from(inventory.count).unwrap_or(usize::MAX).max(inventory.releases.len());
+        match (listed, count - listed) {
+            (0, 0) => "the status names none".to_owned(),
+            (0, more) => format!("{more} of them are left"),
+            (_, 0) => format!("left: {names}"),
+            (_, more) => format!("left: {names} and {more} more"),
+        }
+    }
 }
 
 /// A revision with as much of its digest as people compare.

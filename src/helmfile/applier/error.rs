@@ -7,6 +7,7 @@ use super::{
     outcome::{Failure, Scrub},
     session::Objection,
     source_files::SourceFileError,
+    subject::{Memory, Subject},
     workspace::WorkspaceError,
 };
 use crate::{
@@ -165,6 +166,28 @@ impl PassError {
         matches!(self, Self::Fetch(_) | Self::Locator(_))
     }
 
+    /// Whether another applier is at work on the object, or was when this one had to stop. It says in the status how that goes.
+    pub(crate) const fn is_elsewhere(&self, subject: &Subject) -> bool {
+        // Where there is no object, nobody else speaks for us.
+        matches!(subject.memory, Memory::Object { .. })
+            && matches!(
+                self,
+                Self::Lease(LeaseError::Held(_)) | Self::Lost(_) | Self::Workspace(WorkspaceError::Busy)
+            )
+    }
+
+    /// Whether it is the helmfile, or what goes with it, that can't be had. None of these comes once a run has begun.
+    pub(crate) const fn is_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(_)
+                | Self::SourceFile(_)
+                | Self::Workspace(WorkspaceError::SourceFile(_))
+                | Self::File(_)
+                | Self::Decrypt(_)
+        )
+    }
+
     /// What a condition says: the error and its causes in one line.
     pub(crate) fn failure(&self, scrub: &Scrub) -> Failure {
         Failure::new(self.reason(), &causes::in_one_line(self), scrub)
@@ -201,6 +224,17 @@ mod tests {
             (failure.reason, failure.message.as_str()),
             ("TimedOut", "helmfile took longer than the timeout of 10m and was interrupted")
         );
+    }
+
+    #[test]
+    fn an_applier_that_is_not_at_work_leaves_the_word_to_the_one_that_is() {
+        let object = serde_json::json!({"metadata": {"name": "web", "uid": "u"}, "spec": {}});
+        let subject = Subject::of(&object, "/".into());
+        let alone = Subject { memory: Memory::Nothing, ..subject.clone() };
+        for error in [PassError::Lost("it has expired"), WorkspaceError::Busy.into()] {
+            assert!(error.is_elsewhere(&subject) && !error.is_elsewhere(&alone), "{error}");
+        }
+        assert!(!PassError::Crashed.is_elsewhere(&subject));
     }
 
     #[test]

@@ -10,13 +10,14 @@ use super::{
     link::Link,
     observer::Observer,
     outcome::Scrub,
+    pass::elsewhere,
     status::{self, Turn},
     subject::Subject,
 };
 use crate::{
     contract::{Event, EventType},
     helmfile::api::{
-        ConditionStatus, DeletionPolicy, HelmfileSpec, get,
+        ConditionStatus, DeletionPolicy, HelmfileSpec, Inventory, get,
         names::{self, annotation, reason},
     },
 };
@@ -31,10 +32,9 @@ impl Applier {
         stop: &CancellationToken,
     ) -> Result<Answer, Stopped> {
         let unchanged = || Answer::new(subject, subject.status.clone(), None, Verdict::UpToDate);
-        let spec = match &subject.spec {
-            Ok(spec) if spec.deletion_policy == DeletionPolicy::Destroy => spec,
-            _ => return Ok(unchanged()),
-        };
+        if subject.deletion_policy() != DeletionPolicy::Destroy {
+            return Ok(unchanged());
+        }
         let destroyed = get(&subject.status.conditions, names::DESTROYED);
         if destroyed.is_some_and(|condition| {
             condition.status == ConditionStatus::True && condition.observed_generation == subject.generation
@@ -44,6 +44,12 @@ impl Applier {
         if subject.annotation(annotation::GIVE_UP) == Some("true") {
             return Ok(given_up(subject, "the annotation says so"));
         }
+        let spec = match &subject.spec {
+            Ok(spec) => spec,
+            Err(unreadable) => {
+                return Ok(self.not_destroyed(subject, &PassError::Spec(unreadable.why.clone()), observer));
+            }
+        };
         let message = "uninstalling the releases, as the Helmfile is being deleted".to_owned();
         let destroying = status::next(&subject.status, &Turn::Destroying(message), self.moment(subject));
         observer.publish(&destroying).await;
@@ -57,21 +63,27 @@ impl Applier {
                 subject,
                 "the namespace is being deleted, and nothing can be created in it any more",
             )),
-            Err(error) => {
-                let mut failure = error.failure(&Scrub::default());
-                observer.failure(&failure.message);
-                failure.reason = reason::DESTROY_FAILED;
-                failure.message = format!(
-                    "{}; the object stays until this succeeds, or is annotated {}=true",
-                    failure.message,
-                    annotation::GIVE_UP
-                );
-                let turn = Turn::Failed { failure, permanent: false, source: false, started: None };
-                let mut answer = self.answer(subject, &subject.status, &turn, None, Verdict::Failed);
-                answer.again = Some(spec.retry.pause(answer.status.failures));
-                Ok(answer)
-            }
+            Err(error) if error.is_elsewhere(subject) => Ok(elsewhere(subject, &error, observer)),
+            Err(error) => Ok(self.not_destroyed(subject, &error, observer)),
         }
+    }
+
+    /// The object stays, and says why and how it can go.
+    fn not_destroyed(&self, subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
+        let mut failure = error.failure(&Scrub::default());
+        observer.failure(&failure.message);
+        failure.reason = reason::DESTROY_FAILED;
+        failure.message = format!(
+            "{}; the object stays until this succeeds, or is annotated {}=true",
+            failure.message,
+            annotation::GIVE_UP
+        );
+        // Tried again in any case: an answer without that would let the object go.
+        let permanent = matches!(error, PassError::Spec(_));
+        let turn = Turn::Failed { failure, permanent, source: false, started: None };
+        let mut answer = self.answer(subject, &subject.status, &turn, None, Verdict::Failed);
+        answer.again = Some(subject.retry().pause(answer.status.failures));
+        answer
     }
 
     async fn destroy(
@@ -82,33 +94,27 @@ impl Applier {
         observer: &mut Observer,
         stop: &CancellationToken,
     ) -> Result<String, PassError> {
-        let delivery = match self.prepare(subject, spec, link, stop).await {
-            Ok(delivery) => delivery,
+        let missing = match Box::pin(self.prepare(subject, spec, link, stop)).await {
+            Ok(delivery) => match Box::pin(delivery.destroy(observer)).await {
+                // The source says where it is, and not what is in it. Nothing was touched yet.
+                Err(error) if error.is_content() && !stop.is_cancelled() => {
+                    error.failure(&delivery.scrub()).message
+                }
+                other => return Ok(other?.sentence()),
+            },
             Err(error) if stop.is_cancelled() => return Err(error),
-            Err(error) => {
-                observer.line(&format!(
-                    "the helmfile can't be had ({}); uninstalling what the record has",
-                    error.failure(&Scrub::default()).message
-                ));
-                self.prepare_bare(subject, spec, link, stop).await?
-            }
+            Err(error) => error.failure(&Scrub::default()).message,
         };
+        observer.line(&format!("the helmfile can't be had ({missing}); uninstalling what the record has"));
+        let delivery = self.prepare_bare(subject, spec, link, stop).await?;
         Ok(Box::pin(delivery.destroy(observer)).await?.sentence())
     }
 }
 
 /// Lets the object go though releases are left.
 fn given_up(subject: &Subject, why: &str) -> Answer {
-    const NAMED: usize = 20;
-    let releases =
-        subject.status.inventory.as_ref().map(|inventory| inventory.releases.as_slice()).unwrap_or_default();
-    let names: Vec<String> = releases
-        .iter()
-        .take(NAMED)
-        .map(|release| format!("{}/{}", release.namespace, release.name))
-        .collect();
-    let left = if names.is_empty() { "none is known".to_owned() } else { names.join(", ") };
-    let message = format!("releases are left, as {why}: {left}");
+    let left = Inventory::left(subject.status.inventory.as_ref());
+    let message = format!("the releases were not destroyed, as {why}; {left}");
     let mut answer = Answer::new(subject, subject.status.clone(), None, Verdict::Failed);
     answer.events =
         vec![Event { kind_of: EventType::Warning, reason: reason::DESTROY_FAILED.to_owned(), message }];
@@ -119,3 +125,7 @@ fn is_namespace_going(error: &PassError) -> bool {
     let forbidden = error.reason() == reason::FORBIDDEN;
     forbidden && error.to_string().contains("because it is being terminated")
 }
+
+#[cfg(test)]
+#[path = "farewell_tests.rs"]
+mod tests;

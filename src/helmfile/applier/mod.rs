@@ -56,4 +56,4 @@ pub use answer::{Answer, Stopped, Verdict};
 pub use equipment::Applier;
 pub use error::PassError;
 pub use observer::{Observer, Said};
-pub use subject::{Memory, Subject, key};
+pub use subject::{Memory, Subject, Unreadable, key};

@@ -17,20 +17,18 @@ use super::{
     link::Link,
     look::look,
     observer::Observer,
-    outcome::Scrub,
+    outcome::{Failure, Scrub},
     prepare::Delivery,
     status::{self, Delivered, Health, Moment, Turn},
     subject::Subject,
+    workspace::Workspace,
 };
 use crate::{
     clock,
-    helmfile::{
-        api::{
-            HelmfileSpec, HelmfileStatus, get,
-            names::{READY, annotation},
-            short_revision,
-        },
-        ledger::lease::LeaseError,
+    helmfile::api::{
+        HelmfileSpec, HelmfileStatus, get,
+        names::{READY, annotation},
+        short_revision,
     },
 };
 
@@ -53,10 +51,21 @@ impl Applier {
     ) -> Result<Answer, Stopped> {
         let link = Link::new(&self.target);
         let spec = match &subject.spec {
-            _ if subject.deleting => return Box::pin(self.farewell(subject, &link, observer, stop)).await,
+            _ if subject.deleting => {
+                let answer = Box::pin(self.farewell(subject, &link, observer, stop)).await?;
+                if answer.again.is_none()
+                    && let Err(error) = Workspace::forget(&self.cache, &subject.key)
+                {
+                    let why = PassError::from(error).failure(&Scrub::default()).message;
+                    observer.line(&format!("the downloads of this Helmfile stay in the cache: {why}"));
+                }
+                return Ok(answer);
+            }
             Ok(spec) if spec.suspend => return Ok(self.suspended(subject, spec)),
             Ok(spec) => spec,
-            Err(text) => return Ok(self.failed_early(subject, &PassError::Spec(text.clone()), observer)),
+            Err(unreadable) => {
+                return Ok(self.failed_early(subject, &PassError::Spec(unreadable.why.clone()), observer));
+            }
         };
         // Boxed, since what they hold on their way is large.
         let delivery = match Box::pin(self.prepare(subject, spec, &link, stop)).await {
@@ -73,7 +82,7 @@ impl Applier {
                     Idle::BackingOff => (Turn::BackingOff, Verdict::BackingOff),
                 };
                 let again = clock::since(until, self.clock.now());
-                Ok(self.answer(subject, &handled(subject, &subject.status), &turn, Some(again), verdict))
+                Ok(self.answer(subject, &heard(subject, &subject.status), &turn, Some(again), verdict))
             }
         }
     }
@@ -129,8 +138,7 @@ impl Applier {
         let (failure, permanent) = (error.failure(&Scrub::default()), error.is_permanent());
         observer.failure(&failure.message);
         let turn = Turn::Failed { failure, permanent, source: error.is_source(), started: None };
-        let mut answer =
-            self.answer(subject, &handled(subject, &subject.status), &turn, None, Verdict::Failed);
+        let mut answer = self.answer(subject, &heard(subject, &subject.status), &turn, None, Verdict::Failed);
         answer.again = (!permanent).then(|| subject.retry().pause(answer.status.failures));
         answer
     }
@@ -138,7 +146,7 @@ impl Applier {
     /// Looks how the objects are.
     async fn look(&self, delivery: &Delivery<'_>, observer: &mut Observer) -> Answer {
         let Delivery { subject, spec, link, .. } = delivery;
-        let before = handled(subject, &subject.status);
+        let before = heard(subject, &subject.status);
         let connection = match link.releases(delivery.inputs.kubeconfig.as_ref()).await {
             Ok(connection) => connection,
             Err(error) => return self.failed_early(subject, &error.into(), observer),
@@ -151,10 +159,36 @@ impl Applier {
                 Err(error) => return self.failed_early(subject, &error, observer),
             },
         };
-        let health = look(&connection, &whole, spec.timeout.0, observer).await;
+        let health = look(&connection, &whole, spec.timeout.0, &delivery.scrub(), observer).await;
         self.looked(subject);
         let mut answer = self.answer(subject, &before, &Turn::Looked(health), None, Verdict::UpToDate);
         answer.again = Some(self.again(spec, &answer.status));
+        answer
+    }
+
+    /// Another Helmfile has to be Ready first. What is delivered is no less so when it is only to be looked at again.
+    async fn blocked(
+        &self,
+        delivery: &Delivery<'_>,
+        cause: Cause,
+        failure: Failure,
+        observer: &mut Observer,
+    ) -> Answer {
+        let Delivery { subject, spec, .. } = delivery;
+        observer.line(&failure.message);
+        let mut answer = match cause {
+            Cause::Refresh if spec.wait => self.look(delivery, observer).await,
+            Cause::Refresh => {
+                let before = heard(subject, &subject.status);
+                self.answer(subject, &before, &Turn::UpToDate, None, Verdict::BackingOff)
+            }
+            _ => {
+                let before = heard(subject, &subject.status);
+                self.answer(subject, &before, &Turn::Blocked(failure), None, Verdict::BackingOff)
+            }
+        };
+        let again = depends::AGAIN.min(spec.interval.0);
+        answer.again = Some(answer.again.map_or(again, |soon| soon.min(again)));
         answer
     }
 
@@ -166,10 +200,7 @@ impl Applier {
     ) -> Result<Answer, Stopped> {
         let Delivery { subject, spec, .. } = delivery;
         if let Some(failure) = depends::unmet(delivery).await {
-            observer.line(&failure.message);
-            let before = handled(subject, &subject.status);
-            let again = Some(depends::AGAIN.min(spec.interval.0));
-            return Ok(self.answer(subject, &before, &Turn::Blocked(failure), again, Verdict::BackingOff));
+            return Ok(self.blocked(delivery, cause, failure, observer).await);
         }
         let attempt = delivery.attempt();
         let before = handled(subject, &subject.status);
@@ -204,15 +235,11 @@ impl Applier {
             Err(Broken { error, .. }) if delivery.stop.is_cancelled() || was_stopped(&error) => {
                 return Err(Stopped);
             }
-            // That one says how it goes, and a word of ours could come after its last one.
-            Err(Broken { error: error @ PassError::Lease(LeaseError::Held(_)), .. }) => {
-                observer.line(&error.to_string());
-                let again = Some(HELD_AGAIN.min(spec.interval.0));
-                return Ok(Answer::new(subject, subject.status.clone(), again, Verdict::BackingOff));
+            Err(Broken { error, .. }) if error.is_elsewhere(subject) => {
+                return Ok(elsewhere(subject, &error, observer));
             }
             Err(Broken { error, changed, inventory }) => {
-                let scrub = Scrub::default().and_secrets(&delivery.inputs.secrets);
-                let failure = error.failure(&scrub);
+                let failure = error.failure(&delivery.scrub());
                 observer.failure(&failure.message);
                 let (permanent, source) = (error.is_permanent(), error.is_source());
                 let turn = Turn::Failed { failure, permanent, source, started: Some((attempt, changed)) };
@@ -234,10 +261,15 @@ impl Applier {
         if !delivery.spec.wait {
             return Health::Good;
         }
-        let Ok(connection) = delivery.link.releases(delivery.inputs.kubeconfig.as_ref()).await else {
-            return Health::Good;
+        let connection = match delivery.link.releases(delivery.inputs.kubeconfig.as_ref()).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let why = PassError::from(error).failure(&delivery.scrub()).message;
+                let sentence = format!("how the objects are is not known: {why}");
+                return Health::Waiting(sentence, delivery.spec.timeout.0);
+            }
         };
-        let health = look(&connection, whole, delivery.spec.timeout.0, observer).await;
+        let health = look(&connection, whole, delivery.spec.timeout.0, &delivery.scrub(), observer).await;
         self.looked(delivery.subject);
         health
     }
@@ -271,20 +303,43 @@ impl Applier {
     }
 }
 
-/// The status before a pass, in which what people have asked for by annotations is said to be heard.
-pub(super) fn handled(subject: &Subject, status: &HelmfileStatus) -> HelmfileStatus {
+/// That one says how it goes, and a word of ours could come after its last one.
+pub(super) fn elsewhere(subject: &Subject, error: &PassError, observer: &mut Observer) -> Answer {
+    observer.line(&error.to_string());
+    let again = subject.spec.as_ref().map_or(HELD_AGAIN, |spec| HELD_AGAIN.min(spec.interval.0));
+    Answer::new(subject, subject.status.clone(), Some(again), Verdict::BackingOff)
+}
+
+impl Delivery<'_> {
+    /// What is taken out of texts: the secrets among the inputs.
+    pub(super) fn scrub(&self) -> Scrub {
+        Scrub::default().and_secrets(&self.inputs.secrets)
+    }
+}
+
+/// The status before a pass, in which what people have asked for by annotations is said to be heard. A forced run is not
+/// had by that.
+fn heard(subject: &Subject, status: &HelmfileStatus) -> HelmfileStatus {
     let mut status = status.clone();
     if subject.wish(annotation::RESET_AT).is_some() {
         status.failures = 0;
     }
     for (name, field) in [
         (annotation::REQUESTED_AT, &mut status.last_handled_reconcile_at),
-        (annotation::FORCE_AT, &mut status.last_handled_force_at),
         (annotation::RESET_AT, &mut status.last_handled_reset_at),
     ] {
         if let Some(value) = subject.wish(name) {
             *field = Some(value.to_owned());
         }
+    }
+    status
+}
+
+/// The same before a run of helmfile.
+fn handled(subject: &Subject, status: &HelmfileStatus) -> HelmfileStatus {
+    let mut status = heard(subject, status);
+    if let Some(value) = subject.wish(annotation::FORCE_AT) {
+        status.last_handled_force_at = Some(value.to_owned());
     }
     status
 }

@@ -201,3 +201,93 @@ async fn a_stopped_pass_says_nothing() {
     let mut observer = Observer::new(None, |_, _| {});
     assert_eq!(scene.applier.pass(&subject, &mut observer, &stop).await, Err(Stopped));
 }
+
+#[tokio::test]
+async fn an_object_with_releases_to_destroy_and_a_spec_that_is_none_stays_and_says_why() {
+    let scene = Scene::new();
+    let deleted = |spec: &Value, annotations: Value| Subject {
+        deleting: true,
+        annotations: serde_json::from_value(annotations).unwrap(),
+        ..scene.subject(spec, &HelmfileStatus::default())
+    };
+    let spec = json!({"source": "./app", "interval": "soon", "deletionPolicy": "Destroy"});
+    let answer = scene.pass(&deleted(&spec, json!({}))).await.unwrap();
+    let words = "the spec cannot be read: `soon` is not a duration; write for example `1m30s`; the object stays until this \
+                 succeeds, or is annotated apps.mumoshu.github.io/give-up-destroy=true";
+    assert_eq!(ready(&answer), ("DestroyFailed", words));
+    assert!(is_true(&answer.status.conditions, names::STALLED));
+    assert_eq!(answer.again, Some(Duration::from_secs(5)), "without a next time the object would go");
+    let given_up = scene.pass(&deleted(&spec, json!({annotation::GIVE_UP: "true"}))).await.unwrap();
+    assert_eq!((given_up.again, given_up.events.len()), (None, 1));
+    let orphan = json!({"source": "./app", "interval": "soon"});
+    let orphan = scene.pass(&deleted(&orphan, json!({}))).await.unwrap();
+    assert_eq!((orphan.again, orphan.status_changed), (None, false));
+}
+
+#[tokio::test]
+async fn a_forced_run_is_only_had_by_a_run() {
+    let scene = Scene::new();
+    let status = scene.delivered(&json!({"source": "./app"})).await;
+    let wishing = |status: &HelmfileStatus| {
+        let annotations = [annotation::REQUESTED_AT, annotation::FORCE_AT, annotation::RESET_AT];
+        let annotations = annotations.map(|name| (name.to_owned(), "1".to_owned())).into();
+        Subject { annotations, ..scene.subject(&json!({"source": "./app"}), status) }
+    };
+    fs::rename(scene.folder.path().join("app"), scene.folder.path().join("away")).unwrap();
+    let away = scene.pass(&wishing(&status)).await.unwrap();
+    assert_eq!(ready(&away).0, "PathNotFound");
+    let answer = |status: &HelmfileStatus| {
+        [&status.last_handled_reconcile_at, &status.last_handled_reset_at, &status.last_handled_force_at]
+            .map(Option::is_some)
+    };
+    assert_eq!(answer(&away.status), [true, true, false]);
+    fs::rename(scene.folder.path().join("away"), scene.folder.path().join("app")).unwrap();
+    let back = scene.pass(&wishing(&away.status)).await.unwrap();
+    assert_eq!(ready(&back).0, "ProgramNotFound", "it was tried");
+    assert_eq!(answer(&back.status), [true; 3]);
+}
+
+#[tokio::test]
+async fn what_is_delivered_stays_ready_when_a_refresh_has_to_wait_for_another() {
+    let scene = Scene::new();
+    let spec = json!({"source": "./app", "wait": false, "dependsOn": [{"name": "db"}]});
+    let mut status = scene.delivered(&spec).await;
+    status.refresh_reason = Some("values from `ref+vault`".into());
+    status.last_full_render = None;
+    let refresh = scene.pass(&scene.subject(&spec, &status)).await.unwrap();
+    assert_eq!((refresh.verdict, ready(&refresh).0), (Verdict::BackingOff, "ReconciliationSucceeded"));
+    assert_eq!(refresh.again, Some(depends::AGAIN));
+    assert!(!scene.lines.lock().unwrap().is_empty(), "it is said why nothing runs");
+    // What is not delivered is not.
+    let first = scene.pass(&scene.subject(&spec, &HelmfileStatus::default())).await.unwrap();
+    assert_eq!((first.verdict, ready(&first).0), (Verdict::BackingOff, "DependencyNotReady"));
+}
+
+#[tokio::test]
+async fn health_that_nobody_could_ask_for_is_not_known() {
+    let scene = Scene::new();
+    let subject = scene.subject(&json!({"source": "./app"}), &HelmfileStatus::default());
+    let (stop, link) = (CancellationToken::new(), Link::new(&scene.applier.target));
+    let spec = subject.spec.as_ref().unwrap();
+    let delivery = scene.applier.prepare(&subject, spec, &link, &stop).await.unwrap();
+    let mut observer = Observer::new(None, |_, _| {});
+    match scene.applier.health(&delivery, &Whole::default(), &mut observer).await {
+        Health::Waiting(sentence, _) => {
+            assert!(sentence.starts_with("how the objects are is not known: "), "{sentence}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_downloaded_for_an_object_goes_with_it() {
+    let scene = Scene::new();
+    let subject =
+        |spec: Value| Subject { deleting: true, ..scene.subject(&spec, &HelmfileStatus::default()) };
+    let held = subject(json!({"interval": "soon", "deletionPolicy": "Destroy"}));
+    scene.pass(&held).await.unwrap();
+    assert!(scene.applier.folder(&held).exists(), "it is not over yet");
+    let orphan = subject(json!({"source": "./app"}));
+    scene.pass(&orphan).await.unwrap();
+    assert!(!scene.applier.folder(&orphan).exists());
+}

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
     digest,
     helmfile::api::{
-        HelmfileSpec, HelmfileStatus, Retry,
+        DeletionPolicy, HelmfileSpec, HelmfileStatus, Retry,
         names::{self, annotation},
     },
     object,
@@ -34,6 +35,23 @@ pub enum Memory {
     Nothing,
 }
 
+/// A spec that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Why.
+    pub why: String,
+    /// What it says all the same of the end.
+    pub deletion_policy: DeletionPolicy,
+}
+
+impl Unreadable {
+    fn new(spec: &Value, error: &serde_json::Error) -> Self {
+        let policy = spec.get("deletionPolicy").cloned();
+        let policy = policy.and_then(|policy| serde_json::from_value(policy).ok());
+        Self { why: error.to_string(), deletion_policy: policy.unwrap_or_default() }
+    }
+}
+
 /// A Helmfile to deliver.
 #[derive(Debug, Clone)]
 pub struct Subject {
@@ -52,7 +70,7 @@ pub struct Subject {
     /// Whether it is being deleted.
     pub deleting: bool,
     /// What is asked for, or why that cannot be read.
-    pub spec: Result<HelmfileSpec, String>,
+    pub spec: Result<HelmfileSpec, Unreadable>,
     /// What is remembered.
     pub status: HelmfileStatus,
     /// The folder that sources without a scheme are relative to.
@@ -78,7 +96,7 @@ impl Subject {
             generation: object::generation(object).unwrap_or_default(),
             annotations: annotations(object),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()),
-            spec: serde_json::from_value(spec).map_err(|error| error.to_string()),
+            spec: HelmfileSpec::deserialize(&spec).map_err(|error| Unreadable::new(&spec, &error)),
             status,
             base,
             values_files: Vec::new(),
@@ -88,6 +106,14 @@ impl Subject {
     /// How failures are tried again; as nobody has chosen otherwise when the spec can't be read.
     pub(crate) fn retry(&self) -> Retry {
         self.spec.as_ref().map(|spec| spec.retry).unwrap_or_default()
+    }
+
+    /// What is to become of the releases; an edit while the object is being deleted counts.
+    pub(crate) fn deletion_policy(&self) -> DeletionPolicy {
+        match &self.spec {
+            Ok(spec) => spec.deletion_policy,
+            Err(unreadable) => unreadable.deletion_policy,
+        }
     }
 
     /// An annotation with a value.
@@ -138,7 +164,7 @@ mod tests {
             (subject.name.as_str(), subject.namespace.as_deref(), subject.generation),
             ("web", Some("shop"), 3)
         );
-        assert_eq!(subject.spec.unwrap_err(), "`soon` is not a duration; write for example `1m30s`");
+        assert_eq!(subject.spec.unwrap_err().why, "`soon` is not a duration; write for example `1m30s`");
         assert_eq!(subject.status, HelmfileStatus::default());
         let bare = Subject::of(&json!({"metadata": {"name": "web"}}), "/base".into());
         assert_eq!(bare.spec, Ok(HelmfileSpec::default()));

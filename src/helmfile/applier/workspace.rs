@@ -1,10 +1,11 @@
 //! The private folder of one run: a home, a copy of the source, plugins, a kubeconfig and values, gone afterwards.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use kube::config::Kubeconfig;
@@ -17,7 +18,7 @@ use super::{
     values::{self, Layer},
 };
 
-use crate::{environment::Environment, helmfile::helm::front};
+use crate::{causes, environment::Environment, helmfile::helm::front};
 
 /// Where things are in a workspace.
 #[derive(Debug, Clone)]
@@ -213,7 +214,32 @@ impl Workspace {
         for folder in abandoned {
             tree::remove(&folder);
         }
+        let lock = object.join("lock");
+        for unused in unused(&cache.join("objects"), &lock) {
+            if let Err(error) = Self::forget(cache, &unused) {
+                tracing::warn!("an old folder stays in the cache: {}", causes::in_one_line(&error));
+            }
+        }
         Ok(Self { layout: Layout::new(run.path(), object), _run: run, _held: held })
+    }
+
+    /// Removes what is kept of the object `key` between its runs: the downloads, the key. While a run of it is under way, or
+    /// programs of one that was killed are left, it stays.
+    ///
+    /// # Errors
+    /// When the cache can't be written.
+    pub(crate) fn forget(cache: &Path, key: &str) -> Result<(), WorkspaceError> {
+        let object = cache.join("objects").join(key);
+        if !object.is_dir() {
+            return Ok(());
+        }
+        let lock = lock_file(&object.join("lock"))?;
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        // Out of the way at once: whoever comes now begins with an empty one.
+        let aside = PrivateFolder::make(cache)?;
+        fs::rename(&object, aside.path().join("object")).map_err(io("remove", &object))
     }
 
     /// Where things are.
@@ -305,6 +331,25 @@ fn abandoned(runs: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// After this time without use, what is kept of an object is not worth its place: it can all be had again. Nobody tells us
+/// that an object is gone that nothing was to be done for.
+const WORTH: Duration = Duration::from_hours(30 * 24);
+
+/// The objects that nothing was done for in a long time when this file was written.
+fn unused(objects: &Path, now: &Path) -> Vec<String> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let Some(now) = modified(now) else { return Vec::new() };
+    let is_unused = |object: &Path| {
+        let last = ["lock", "looked"].iter().filter_map(|file| modified(&object.join(file))).max();
+        last.and_then(|last| now.duration_since(last).ok()).is_some_and(|age| age > WORTH)
+    };
+    let entries = fs::read_dir(objects).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| is_unused(&entry.path()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
 /// One context, in a namespace of our choice.
 fn narrow(mut kubeconfig: Kubeconfig, namespace: &str) -> Result<Vec<u8>, WorkspaceError> {
     let current = kubeconfig.current_context.clone().unwrap_or_default();
@@ -333,13 +378,27 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), WorkspaceError> {
 /// knows that none of them is left.
 fn hold(folder: &Path) -> Result<File, WorkspaceError> {
     make_folder(folder)?;
-    let lock = lock_file(&folder.join("lock"))?;
+    let path = folder.join("lock");
+    let mut lock = lock_file(&path)?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => WorkspaceError::Busy,
         TryLockError::Error(source) => io("lock", folder)(source),
     })?;
+    // Somebody may just have forgotten the object: what is locked then is not there any more.
+    if !is_at(&lock, &path) {
+        return Err(WorkspaceError::Busy);
+    }
     fcntl_setfd(&lock, FdFlags::empty()).map_err(|error| io("lock", folder)(error.into()))?;
+    // The time of the file system, which all these folders have in common.
+    lock.write_all(b"\n").map_err(io("write", &path))?;
     Ok(lock)
+}
+
+/// Whether an open file is still the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |found: io::Result<Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    let held = place(file.metadata());
+    held.is_some() && held == place(fs::metadata(path))
 }
 
 fn lock_file(path: &Path) -> Result<File, WorkspaceError> {
@@ -423,6 +482,58 @@ mod tests {
         Workspace::open(cache.path(), "y", None).unwrap();
         drop(first);
         Workspace::open(cache.path(), "x", None).unwrap();
+    }
+
+    #[test]
+    fn an_object_is_forgotten_unless_it_is_at_work() {
+        let cache = tempfile::tempdir().unwrap();
+        let object = cache.path().join("objects/x");
+        let running = Workspace::open(cache.path(), "x", None).unwrap();
+        fs::write(object.join("key"), "key").unwrap();
+        Workspace::forget(cache.path(), "x").unwrap();
+        assert!(object.join("key").exists(), "it is in use");
+        drop(running);
+        let waiting = lock_file(&object.join("lock")).unwrap();
+        assert!(is_at(&waiting, &object.join("lock")));
+        Workspace::forget(cache.path(), "x").unwrap();
+        assert!(!object.exists());
+        let next = Workspace::open(cache.path(), "x", None).unwrap();
+        assert!(!is_at(&waiting, &object.join("lock")), "that lock keeps nobody away any more");
+        drop(next);
+        Workspace::forget(cache.path(), "x").unwrap();
+        Workspace::forget(cache.path(), "x").unwrap();
+        let left: Vec<_> = fs::read_dir(cache.path().join("runs")).unwrap().collect();
+        assert_eq!(left.len(), 1, "only the lock: {left:?}");
+    }
+
+    #[test]
+    fn objects_that_nobody_has_asked_for_in_a_long_time_are_forgotten() {
+        let cache = tempfile::tempdir().unwrap();
+        let object = |name: &str| cache.path().join("objects").join(name);
+        let age = |name: &str, file: &str, age: Duration| {
+            let now = object("new/lock").metadata().unwrap().modified().unwrap();
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(true).open(object(name).join(file));
+            file.unwrap().set_modified(now - age).unwrap();
+        };
+        for name in ["new", "old", "watched", "younger", "running"] {
+            drop(Workspace::open(cache.path(), name, None).unwrap());
+        }
+        let running = Workspace::open(cache.path(), "running", None).unwrap();
+        let day = Duration::from_hours(24);
+        for name in ["old", "watched", "running"] {
+            age(name, "lock", 31 * day);
+        }
+        age("watched", "looked", day);
+        age("younger", "lock", 29 * day);
+        drop(Workspace::open(cache.path(), "new", None).unwrap());
+        assert!(!object("old").exists());
+        assert!(["new", "watched", "younger", "running"].iter().all(|name| object(name).exists()));
+        drop(running);
+        // To be used again is to be young again.
+        drop(Workspace::open(cache.path(), "running", None).unwrap());
+        drop(Workspace::open(cache.path(), "new", None).unwrap());
+        assert!(object("running").exists());
     }
 
     #[test]

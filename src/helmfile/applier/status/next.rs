@@ -108,6 +108,8 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
         Turn::Suspended { delivered } => suspend(&mut status, *delivered, moment),
         Turn::UpToDate => {
             status.failures = 0;
+            // Nobody asks for health, or it is good: when somebody asks again, the patience begins anew.
+            status.unhealthy_since = None;
             say(&mut status, &Word::ready(&delivered_message(before)), &[source_ready(before)], moment);
         }
         Turn::Blocked(failure) => say(&mut status, &Word::wrong(failure), &[], moment),
@@ -218,9 +220,12 @@ fn source_ready(status: &HelmfileStatus) -> Aspect {
 }
 
 fn suspend(status: &mut HelmfileStatus, delivered: bool, moment: Moment) {
-    let healthy = is_true(&status.conditions, READY) && delivered;
+    let healthy = delivered && status.unhealthy_since.is_none();
     let message = match &status.last_applied_revision {
         Some(revision) if healthy => format!("suspended; the cluster has {}", short_revision(revision)),
+        Some(revision) if delivered => {
+            format!("suspended; the cluster has {}, which was not healthy", short_revision(revision))
+        }
         Some(_) => "suspended; the cluster does not have what is asked for".to_owned(),
         None => "suspended before the first delivery".to_owned(),
     };

@@ -167,8 +167,8 @@ fn a_spec_that_can_never_work_is_stalled() {
     assert_eq!(ready(&stalled), (ConditionStatus::False, "InvalidSpec", "no"));
     let again = next(&stalled, &Turn::Started(ONE, Cause::Retry), moment(3, 20));
     for kind in [READY, STALLED] {
-        let told = (get(&again.conditions, kind), get(&stalled.conditions, kind));
-        assert_eq!(told.0, told.1, "a try in vain from time to time says nothing");
+        let told = |status: &HelmfileStatus| get(&status.conditions, kind).cloned();
+        assert_eq!(told(&again), told(&stalled), "a try in vain from time to time says nothing");
     }
     let fixed = next(&stalled, &Turn::Started(ONE, Cause::First), moment(4, 20));
     assert!(get(&fixed.conditions, STALLED).is_none());
@@ -187,12 +187,33 @@ fn a_suspended_object_keeps_its_health_and_says_that_it_sleeps() {
     assert_eq!(ready(&changed), (ConditionStatus::False, "Suspended", words));
     let awake = next(&asleep, &Turn::UpToDate, moment(3, 60));
     assert_eq!(ready(&awake).1, "ReconciliationSucceeded");
+    let back = next(&changed, &Turn::Suspended { delivered: true }, moment(4, 55));
+    assert_eq!(ready(&back), (ready(&asleep)), "changed back");
+    let ill = next(&healthy, &Turn::Looked(Health::Bad("bad".into())), moment(1, 30));
+    let ill = next(&ill, &Turn::Suspended { delivered: true }, moment(2, 40));
+    let words = "suspended; the cluster has main@sha1:111111111111, which was not healthy";
+    assert_eq!(ready(&ill), (ConditionStatus::False, "Suspended", words));
     let never = walk(&[(Turn::Suspended { delivered: false }, moment(1, 10))]);
     assert_eq!(ready(&never), (ConditionStatus::False, "Suspended", "suspended before the first delivery"));
     // Asleep in the middle of a delivery, which was killed.
     let killed = next(&healthy, &Turn::Started(TWO, Cause::NewRevision), moment(1, 30));
     let asleep = next(&killed, &Turn::Suspended { delivered: false }, moment(2, 40));
     assert!(ready(&asleep).0 == ConditionStatus::False && !is_true(&asleep.conditions, RECONCILING));
+}
+
+#[test]
+fn patience_with_what_is_not_healthy_begins_when_health_counts() {
+    let waiting = || Turn::Looked(Health::Waiting("waiting for x".into(), Duration::from_mins(1)));
+    let ill = walk(&[
+        (Turn::Started(ONE, Cause::First), moment(1, 10)),
+        (delivered(ONE), moment(1, 20)),
+        (waiting(), moment(1, 30)),
+    ]);
+    // With `wait: false` nobody looks.
+    let unwatched = next(&ill, &Turn::UpToDate, moment(2, 40));
+    assert_eq!(ready(&unwatched).0, ConditionStatus::True);
+    let watched = next(&unwatched, &waiting(), moment(3, 4000));
+    assert_eq!(ready(&watched), (ConditionStatus::Unknown, "WaitingForHealth", "waiting for x"));
 }
 
 #[test]
@@ -244,8 +265,8 @@ proptest! {
             second += later;
             let turn = match step {
                 0 => Turn::Suspended { delivered: false },
-                1 => Turn::Suspended { delivered: true },
-                // Only ever decided when there was a delivery.
+                // These two only when there was a delivery.
+                1 if status.last_applied_spec.is_some() => Turn::Suspended { delivered: true },
                 2 if status.last_applied_inputs.is_some() => Turn::UpToDate,
                 3 => Turn::Started(ONE, Cause::Retry),
                 4 => Turn::Started(TWO, Cause::NewSpec),
