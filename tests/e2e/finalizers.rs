@@ -330,3 +330,29 @@ async fn an_operator_for_one_object_leaves_the_finalizers_of_the_others_alone() 
     assert!(finalizers(&scene.get(&hello(), "mine").await).is_null());
     assert_eq!(finalizers(&scene.get(&hello(), "other").await), &json!([FINALIZER]));
 }
+
+#[tokio::test]
+async fn what_a_finalizer_says_of_itself_is_no_reason_to_run_it_again() {
+    let scene = Scene::new(shared().await, "finalizer-pace").await;
+    hooks(&scene);
+    scene.hook(
+        "bye.sh",
+        r#"cat > bye.json; echo "$TRIGGER" >> byes
+echo '{"status": {"conditions": [{"type": "Reconciling", "status": "True"}, {"type": "Ready", "status": "False"}]}}' > "$HOOK_PROGRESS"
+note=$(grep -o '"example.com/note":"[a-z]*"' bye.json | cut -d'"' -f4)
+echo "{status: {seen: 'note $note', conditions: [{type: Ready, status: 'False', message: '$(wc -l < byes)'}]}, requeueAfter: 1h}""#,
+    );
+    let _operator = scene.start(ENTRY);
+    scene.hello("h", json!({})).await;
+    scene.until(&hello(), "h", "held", |object| finalizers(object) == &json!([FINALIZER])).await;
+    scene.delete(&hello(), "h").await;
+    for (word, runs) in [("", 1), ("a", 2), ("b", 3)] {
+        if !word.is_empty() {
+            let note = json!({"metadata": {"annotations": {"example.com/note": word}}});
+            scene.patch(&hello(), "h", note).await;
+        }
+        let seen = format!("note {word}");
+        scene.until(&hello(), "h", "seen", |object| object["status"]["seen"] == *seen).await;
+        assert_eq!(scene.lines("byes"), runs, "{}", scene.read("byes"));
+    }
+}

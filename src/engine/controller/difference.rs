@@ -108,12 +108,21 @@ const BOOKKEEPING: [&str; 4] = ["resourceVersion", "generation", "managedFields"
 /// If so, the version after it is ours. If not, somebody else has written in between, or the API server filled something
 /// in; then its event counts. A write that changed nothing returns the version of somebody else.
 pub(super) fn is_explained(before: &Value, after: &Value, written: &Value) -> bool {
-    match (before, after, written) {
+    explains(written, before, after, false)
+}
+
+/// A status is said as a whole: what is not said any more was ours, and has gone because of that.
+fn explains(said: &Value, before: &Value, after: &Value, in_status: bool) -> bool {
+    match (before, after, said) {
         (Value::Object(old), Value::Object(new), Value::Object(said)) => {
             let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
             keys.filter(|key| !BOOKKEEPING.contains(&key.as_str())).all(|key| {
                 let (old, new) = (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
-                old == new || said.get(key).is_some_and(|said| is_explained(old, new, said))
+                old == new
+                    || (in_status && new.is_null())
+                    || said
+                        .get(key)
+                        .is_some_and(|said| explains(said, old, new, in_status || key == "status"))
             })
         }
         (Value::Array(old), Value::Array(new), Value::Array(said))
@@ -121,14 +130,14 @@ pub(super) fn is_explained(before: &Value, after: &Value, written: &Value) -> bo
         {
             let typed =
                 |list: &'_ [Value], item: &Value| list.iter().any(|other| other["type"] == item["type"]);
-            old.iter().all(|item| typed(new, item))
+            (in_status || old.iter().all(|item| typed(new, item)))
                 && new.iter().all(|item| old.contains(item) || typed(said, item))
         }
         (Value::Array(old), Value::Array(new), Value::Array(said)) => {
             new.len() == said.len()
                 && new.iter().zip(said).enumerate().all(|(index, (new, said))| {
                     let old = old.get(index).unwrap_or(&Value::Null);
-                    old == new || is_explained(old, new, said)
+                    old == new || explains(said, old, new, in_status)
                 })
         }
         // A plain value, or new from top to bottom, and named: the rest of it is what the server fills in.
@@ -179,6 +188,12 @@ mod tests {
             !is_explained(&conditions("True", "x"), &conditions("True", "y"), &written),
             "their condition moved"
         );
+        let both = conditions("True", "x");
+        let without = json!({"status": {"conditions": [{"type": "Theirs", "status": "x"}]}});
+        let said = json!({"status": {"conditions": []}});
+        assert!(is_explained(&both, &without, &said), "what is not said any more goes");
+        let (spec, empty) = (json!({"spec": {"a": 1}}), json!({"spec": {}}));
+        assert!(!is_explained(&spec, &empty, &empty), "but only of a status");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    api::{ListParams, PartialObjectMeta},
+};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -35,11 +38,16 @@ pub(crate) struct Owner {
     pub name: String,
 }
 
+/// The longest value of a label.
+const LABEL: usize = 63;
+/// A name in a label that is as long as this may be the beginning of a longer one.
+const CUT: usize = LABEL - 10;
+
 impl Owner {
     /// The labels that a release of ours has.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
         let fit = |text: &str| {
-            let cut: String = text.chars().take(63).collect();
+            let cut: String = text.chars().take(LABEL).collect();
             cut.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
         };
         [(label::UID, &self.uid), (label::NAMESPACE, &self.namespace), (label::NAME, &self.name)]
@@ -204,8 +212,15 @@ impl Book {
         // Both may deliver to that cluster: its own operator, and ours from here.
         for client in std::iter::once(client).chain(&self.home) {
             let api: Api<Helmfile> = Api::namespaced(client.clone(), namespace);
-            there |= match in_time(api.get_metadata_opt(name)).await {
-                Ok(found) => found.is_some_and(|found| found.metadata.uid.as_deref() == Some(uid)),
+            let is_it = |found: &PartialObjectMeta<_>| found.metadata.uid.as_deref() == Some(uid);
+            let found = if name.len() < CUT {
+                in_time(api.get_metadata_opt(name)).await.map(|found| found.iter().any(is_it))
+            } else {
+                let all = in_time(api.list_metadata(&ListParams::default())).await;
+                all.map(|all| all.items.iter().any(is_it))
+            };
+            there |= match found {
+                Ok(found) => found,
                 // A cluster that knows no Helmfiles at all has no object to say so, and no reason `NotFound`.
                 Err(kube::Error::Api(status)) if status.code == 404 => false,
                 Err(_) => true,

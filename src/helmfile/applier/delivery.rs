@@ -1,6 +1,6 @@
 //! The part of a pass that touches the cluster: from a revision to what helmfile made of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use futures::{StreamExt as _, stream};
 
@@ -29,6 +29,7 @@ use crate::{
         volatile,
     },
     process::{Finished, SessionError},
+    yaml,
 };
 
 /// What a run of helmfile came to.
@@ -202,10 +203,16 @@ impl Stage<'_> {
         let (root, file) = self.source();
         let (file, known): (_, BTreeSet<String>) =
             (file.to_owned(), self.known_env().map(str::to_owned).collect());
-        let values = serde_json::Value::Object(self.delivery.inputs.values.clone());
+        let values = self.values().to_vec();
         let looked = tokio::task::spawn_blocking(move || {
             let mut reasons = volatile::look(&root, &file, &known);
-            reasons.extend(volatile::in_values("the values of the spec", &values, &known));
+            // As helmfile gets them: decrypted, and from wherever they are.
+            for file in &values {
+                let documents = fs::read_to_string(file).ok().and_then(|text| yaml::documents(&text).ok());
+                for values in documents.into_iter().flatten() {
+                    reasons.extend(volatile::in_values("the values of the spec", &values, &known));
+                }
+            }
             reasons
         });
         match looked.await {
@@ -398,7 +405,7 @@ impl Stage<'_> {
         if taken.unread.is_empty() && earlier.as_ref() != Some(&taken.whole) {
             taken.whole.write(&self.inventory());
         } else if !taken.unread.is_empty() {
-            let _as_good_as_gone = std::fs::remove_file(self.inventory());
+            let _as_good_as_gone = fs::remove_file(self.inventory());
         }
         taken.whole
     }

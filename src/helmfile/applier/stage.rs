@@ -111,6 +111,11 @@ impl<'a> Stage<'a> {
         (self.filled.workspace.layout().source(), &self.filled.file)
     }
 
+    /// The files of values, the lowest layer first.
+    pub(crate) fn values(&self) -> &[PathBuf] {
+        &self.filled.values
+    }
+
     /// The names of all variables that the run sets.
     pub(crate) fn known_env(&self) -> impl Iterator<Item = &str> {
         let spec = self.delivery.inputs.env.keys().map(String::as_str);

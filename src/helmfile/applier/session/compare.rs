@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use serde_json::json;
 
-use super::{answer::Session, heard::Objection};
+use super::{answer::Session, heard::Objection, versions::fingerprint};
 use crate::{
     causes, digest,
     helmfile::{
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Counts up when a digest of other inputs could have the same value.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 impl Session<'_> {
     /// Answers as the plugin would.
@@ -117,7 +117,7 @@ impl Session<'_> {
         }
         let digest = digest::of_json(&json!({
             "format": FORMAT, "program": env!("CARGO_PKG_VERSION"), "chart": looked.digest, "inputs": inputs,
-            "no-hooks": args.no_hooks, "tests": args.tests, "helm": self.setting.helm,
+            "helm": fingerprint(&self.setting.helm)?,
         }));
         Some(What { digest, is_upgrade_the_same })
     }

@@ -8,21 +8,23 @@ use std::{
 
 use crate::{atomic, digest, helmfile::helm::front::Told};
 
+/// Tells a program from others, and from what it was before; `None` when its file can't be looked at.
+pub(super) fn fingerprint(program: &Path) -> Option<String> {
+    let file = fs::metadata(program).ok()?;
+    let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+    Some(format!("{} {} {} {changed:?}", program.display(), file.size(), file.ino()))
+}
+
 /// The answers of one helm.
 pub(super) struct Versions {
     folder: PathBuf,
-    /// Tells this program from others, and from what it was before; `None` when its file can't be looked at.
     program: Option<String>,
 }
 
 impl Versions {
     /// Those that are kept in `folder`.
     pub(super) fn of(folder: PathBuf, helm: &Path) -> Self {
-        let program = fs::metadata(helm).ok().map(|file| {
-            let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
-            format!("{} {} {} {changed:?}", helm.display(), file.size(), file.ino())
-        });
-        Self { folder, program }
+        Self { folder, program: fingerprint(helm) }
     }
 
     fn file(&self, args: &[String]) -> Option<PathBuf> {
