@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    calls::Caller,
     report::Report,
     support::{
         control_plane::ControlPlane,
@@ -61,15 +62,17 @@ pub(crate) async fn no_change(plane: &ControlPlane, report: &mut Report) {
     shimmed.push(&path);
     env.insert("PATH".into(), shimmed);
 
+    let caller = Caller::new(plane, "noop").await;
     let command = Command {
         input: serde_json::to_vec(&json!({ "object": object })).unwrap(),
         timeout: Some(Duration::from_mins(1)),
         ..Command::new(executable().unwrap(), scene.folder()).args(["apply"])
     };
     let command = command.envs(env).envs([
-        ("KUBECONFIG", plane.kubeconfig().as_os_str()),
+        ("KUBECONFIG", caller.kubeconfig.as_os_str()),
         ("HELMFILE_OPERATOR_CACHE_DIR", cache.as_os_str()),
     ]);
+    let before = caller.calls(plane).await;
     let mut samples = Vec::new();
     for _ in 0..PASSES {
         let start = Instant::now();
@@ -77,6 +80,8 @@ pub(crate) async fn no_change(plane: &ControlPlane, report: &mut Report) {
         assert!(finished.status.success(), "{}", finished.stderr);
         samples.push(start.elapsed().as_secs_f64() * 1000.0);
     }
+    let calls = (caller.calls(plane).await - before) / f64::from(u32::try_from(PASSES).unwrap());
+    report.percentile("applier_noop_api_calls", "calls", 50, &[calls]);
     let started = fs::read_to_string(&counts).unwrap();
     let of = |program: &str| started.lines().filter(|line| *line == program).count();
     let per_pass =
