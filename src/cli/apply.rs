@@ -18,7 +18,7 @@ use crate::{
     causes,
     clock::Clock,
     cluster::client::Target,
-    contract::State,
+    contract::{State, TriggerType},
     digest,
     duration::GoDuration,
     environment::Environment,
@@ -298,7 +298,9 @@ fn handed_over(base: PathBuf) -> anyhow::Result<Subject> {
     }
     let state: State =
         serde_json::from_slice(&text).context("standard input is not the state of a handler")?;
-    Ok(Subject::of(&state.object, base))
+    let touched =
+        state.triggers.into_iter().filter(|trigger| trigger.kind_of == TriggerType::Watch).collect();
+    Ok(Subject { touched, ..Subject::of(&state.object, base) })
 }
 
 /// Says lines on stderr. As a handler in the way of the contract, by which the engine knows how much they matter; the tools'
@@ -350,6 +352,7 @@ fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
         deleting: false,
         spec: Ok(spec),
         status: HelmfileStatus::default(),
+        touched: Vec::new(),
         base,
         values_files: args.values.clone(),
     }

@@ -9,6 +9,7 @@
 pub mod api;
 pub mod applier;
 pub mod diff;
+pub mod drift;
 pub mod farewell;
 pub mod fetch;
 pub mod gotmpl;

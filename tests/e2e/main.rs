@@ -19,6 +19,7 @@ mod deletion;
 mod delivery;
 mod destroy;
 mod diff_plugin;
+mod drift;
 mod engine;
 mod examples;
 mod finalizers;

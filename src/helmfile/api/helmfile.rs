@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
+    drift::DriftSpec,
     inputs::{Decryption, EnvVar, KubeConfigReference, Registry, Runner, SecretReference, ValuesReference},
     policy::{DeletionPolicy, Dependency, Retry},
     status::HelmfileStatus,
@@ -218,6 +219,10 @@ pub struct HelmfileSpec {
     #[serde(default = "yes")]
     pub wait: bool,
 
+    /// What is done about objects of the releases that somebody else has changed or removed.
+    #[serde(default, skip_serializing_if = "DriftSpec::is_default")]
+    pub drift: DriftSpec,
+
     /// What becomes of the releases when the Helmfile is deleted.
     #[serde(default, skip_serializing_if = "DeletionPolicy::is_default")]
     pub deletion_policy: DeletionPolicy,
@@ -275,6 +280,7 @@ impl Default for HelmfileSpec {
             kube_config: None,
             runner: None,
             prune: false,
+            drift: DriftSpec::default(),
             adopt: false,
             wait: true,
             deletion_policy: DeletionPolicy::default(),

@@ -1,6 +1,7 @@
 //! The `Helmfile` kind: its spec and status, the rules its conditions follow, and every name it uses.
 
 mod condition;
+mod drift;
 mod helmfile;
 mod inputs;
 pub mod names;
@@ -8,6 +9,7 @@ mod policy;
 mod status;
 
 pub use condition::{Condition, ConditionStatus, check, get, is_true, mark};
+pub use drift::{DriftIgnore, DriftMode, DriftSpec, DriftStatus, DriftedObject};
 pub use helmfile::{DEFAULT_SOURCE, Helmfile, HelmfileSpec, Image, crd};
 pub use inputs::{
     Decryption, DecryptionProvider, EnvVar, EnvVarSource, KeyReference, KubeConfigReference,

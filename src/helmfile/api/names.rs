@@ -61,6 +61,11 @@ pub mod annotation {
     pub const UNLOCK: &str = "apps.mumoshu.github.io/unlock-releases";
     /// `true`: the object may go though its releases could not be destroyed.
     pub const GIVE_UP: &str = "apps.mumoshu.github.io/give-up-destroy";
+    /// On an object of a release, name and value: nobody is to look whether it is as its release says. Flux's counts too.
+    pub const DRIFT_DISABLED: [(&str, &str); 2] = [
+        ("apps.mumoshu.github.io/drift-detection", "disabled"),
+        ("helm.toolkit.fluxcd.io/driftDetection", "disabled"),
+    ];
 }
 
 /// Labels of the Secrets in which Helm keeps the revisions of a release: whose it is.
@@ -79,6 +84,12 @@ pub mod reason {
     pub const SUCCEEDED: &str = "ReconciliationSucceeded";
     /// A delivery is under way.
     pub const PROGRESSING: &str = "Progressing";
+    /// All objects are as their releases say.
+    pub const NO_DRIFT: &str = "NoDrift";
+    /// Somebody else has changed or removed objects of the releases.
+    pub const DRIFT_DETECTED: &str = "DriftDetected";
+    /// Whether somebody has can't be told.
+    pub const DRIFT_UNKNOWN: &str = "DriftUnknown";
     /// The spec says to do nothing.
     pub const SUSPENDED: &str = "Suspended";
     /// The spec cannot be read or contradicts itself.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::condition::Condition;
+use super::{condition::Condition, drift::DriftStatus};
 use crate::duration::GoDuration;
 
 /// What is known of a delivery. Nothing in it is secret or unbounded.
@@ -89,6 +89,10 @@ pub struct HelmfileStatus {
     /// Releases that have left the helmfile and would be uninstalled, if somebody said yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_prune: Option<PendingPrune>,
+
+    /// Objects that are not as their releases say; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
 
     /// The value of the annotation `reconcile.fluxcd.io/requestedAt` that was acted upon last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,6 +221,7 @@ impl Default for HelmfileStatus {
             history: Vec::new(),
             inventory: None,
             pending_prune: None,
+            drift: None,
             last_handled_reconcile_at: None,
             last_handled_force_at: None,
             last_handled_reset_at: None,

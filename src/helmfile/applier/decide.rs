@@ -28,6 +28,10 @@ pub(crate) struct Facts<'a> {
     pub retry: Retry,
     /// Whether health counts.
     pub wait: bool,
+    /// Whether it counts that somebody else changes objects.
+    pub drift: bool,
+    /// Whether somebody may just have.
+    pub touched: bool,
     /// When the objects were last looked at; `None` when nobody remembers.
     pub last_look: Option<Timestamp>,
     /// What people ask for by annotations, and has not been done yet.
@@ -59,6 +63,8 @@ pub(crate) enum Decision {
     },
     /// Look how the objects are.
     Look,
+    /// Look at those that somebody has touched.
+    LookAtTouched,
     /// Run helmfile.
     Apply(Cause),
 }
@@ -151,11 +157,15 @@ fn settled(facts: &Facts<'_>, poll: Timestamp) -> Decision {
             _ => return Decision::Apply(Cause::Refresh),
         }
     }
-    if facts.wait {
-        let worth = facts.wish.pass || status.unhealthy_since.is_some();
+    if facts.wait || facts.drift {
+        let unseen = facts.drift && get(&status.conditions, names::DRIFTED).is_none();
+        let worth = facts.wish.pass || status.unhealthy_since.is_some() || unseen;
         match due(facts.last_look) {
             Some(due) if facts.now < due && !worth => until = until.min(due),
             _ => return Decision::Look,
+        }
+        if facts.drift && facts.touched {
+            return Decision::LookAtTouched;
         }
     }
     Decision::Wait { until, why: Idle::UpToDate }
@@ -233,6 +243,8 @@ mod tests {
             refresh: Duration::from_mins(10),
             retry: Retry::default(),
             wait: false,
+            drift: false,
+            touched: false,
             last_look: None,
             wish: Wish::default(),
             now: at(NOW),
@@ -256,7 +268,7 @@ mod tests {
     fn every_change_runs_helmfile_and_says_why() {
         let run = |facts: Facts<'_>| match decide(&facts) {
             Decision::Apply(cause) => Some(cause),
-            Decision::Wait { .. } | Decision::Look => None,
+            Decision::Wait { .. } | Decision::Look | Decision::LookAtTouched => None,
         };
         let old = delivered();
         assert_eq!(run(facts(&HelmfileStatus::default())), Some(Cause::First));
@@ -288,6 +300,23 @@ mod tests {
             Condition::new(names::RECONCILING, ConditionStatus::True, "Progressing", "", at(NOW));
         let interrupted = HelmfileStatus { conditions: vec![reconciling], ..failed(9) };
         assert_eq!(run(facts(&interrupted)), Some(Cause::Interrupted));
+    }
+
+    #[test]
+    fn what_somebody_touches_is_looked_at_and_all_of_it_from_time_to_time() {
+        let told = Condition::new(names::DRIFTED, ConditionStatus::False, "NoDrift", "", at(NOW));
+        let status = HelmfileStatus { refresh_reason: None, conditions: vec![told], ..delivered() };
+        let quiet = Facts { drift: true, last_look: Some(at(NOW - 10)), ..facts(&status) };
+        assert!(matches!(decide(&quiet), Decision::Wait { .. }));
+        assert_eq!(decide(&Facts { touched: true, ..quiet }), Decision::LookAtTouched);
+        assert_eq!(decide(&Facts { touched: true, now: at(NOW + 600), ..quiet }), Decision::Look);
+        assert!(matches!(decide(&Facts { touched: true, drift: false, ..quiet }), Decision::Wait { .. }));
+        let untold = HelmfileStatus { conditions: Vec::new(), ..status.clone() };
+        assert_eq!(decide(&Facts { status: &untold, ..quiet }), Decision::Look);
+        assert_eq!(
+            decide(&Facts { inputs: "i2", touched: true, ..quiet }),
+            Decision::Apply(Cause::NewInputs)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{digest, helmfile::api::HelmfileSpec};
 
 /// What says when and where helmfile runs, not what it makes.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 11] = [
     "interval",
     "refreshInterval",
     "timeout",
@@ -13,6 +13,7 @@ const LEFT_OUT: [&str; 10] = [
     "image",
     "runner",
     "wait",
+    "drift",
     "retry",
     "concurrency",
     "dependsOn",

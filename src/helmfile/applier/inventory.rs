@@ -92,7 +92,8 @@ impl Whole {
     }
 }
 
-fn shown(object: &ObjectRef) -> String {
+/// An object as a status shows it: `Deployment.apps shop/web`.
+pub(crate) fn shown(object: &ObjectRef) -> String {
     let kind = match object.gvk.group.as_str() {
         "" => object.gvk.kind.clone(),
         group => format!("{}.{group}", object.gvk.kind),

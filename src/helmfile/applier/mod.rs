@@ -12,7 +12,7 @@
 //! - `command`, `run` and `session`: the real helmfile in an environment made from nothing, with the front before helm;
 //! - `outcome`: what its exit status and its error output mean;
 //! - `delivery`: all of that in order, and `prune`: what has left the helmfile;
-//! - `inventory`: which releases and objects there are, `look`: how they are;
+//! - `inventory`: which releases and objects there are, `look`: how they are, `drift`: whether somebody has changed them;
 //! - `status`: what the object says of it;
 //! - `memory`: the status where there is no object;
 //! - `farewell` and `destroy`: the other way, when the object is being deleted.
@@ -26,6 +26,7 @@ mod decide;
 mod delivery;
 mod depends;
 mod destroy;
+mod drift;
 mod equipment;
 mod error;
 mod farewell;

@@ -10,6 +10,7 @@ use super::{
     decide::{self, Cause, Decision, Facts, Idle, Wish},
     delivery::{Broken, was_stopped},
     depends,
+    drift::{self, Found},
     equipment::Applier,
     error::PassError,
     inputs,
@@ -25,9 +26,10 @@ use super::{
 };
 use crate::{
     clock,
+    cluster::client::Connection,
     helmfile::api::{
-        HelmfileSpec, HelmfileStatus, get,
-        names::{READY, annotation},
+        DriftMode, HelmfileSpec, HelmfileStatus, get,
+        names::{DRIFTED, READY, annotation},
         short_revision,
     },
 };
@@ -44,6 +46,25 @@ impl Applier {
     /// # Errors
     /// When `stop` was cancelled. Helmfile has ended then.
     pub async fn pass(
+        &self,
+        subject: &Subject,
+        observer: &mut Observer,
+        stop: &CancellationToken,
+    ) -> Result<Answer, Stopped> {
+        let mut answer = self.one_pass(subject, observer, stop).await?;
+        let looks = |spec: &HelmfileSpec| {
+            // Nobody here can watch another cluster.
+            spec.drift.mode != DriftMode::Off && spec.kube_config.is_none() && !spec.suspend
+        };
+        if subject.spec.as_ref().is_ok_and(looks) && !subject.deleting {
+            let kept = Whole::read(&self.folder(subject).join("inventory.json"));
+            let kept = kept.filter(|kept| kept.is(answer.status.inventory.as_ref()));
+            answer.watches.extend(kept.iter().flat_map(drift::watches));
+        }
+        Ok(answer)
+    }
+
+    async fn one_pass(
         &self,
         subject: &Subject,
         observer: &mut Observer,
@@ -75,7 +96,8 @@ impl Applier {
         };
         match decide::decide(&self.facts(&delivery)) {
             Decision::Apply(cause) => Box::pin(self.deliver(&delivery, cause, observer)).await,
-            Decision::Look => Ok(self.look(&delivery, observer).await),
+            Decision::Look => Ok(self.look(&delivery, false, observer).await),
+            Decision::LookAtTouched => Ok(self.look(&delivery, true, observer).await),
             Decision::Wait { until, why } => {
                 let (turn, verdict) = match why {
                     Idle::UpToDate => (Turn::UpToDate, Verdict::UpToDate),
@@ -100,6 +122,8 @@ impl Applier {
             refresh: spec.refresh_interval.0,
             retry: spec.retry,
             wait: spec.wait,
+            drift: spec.drift.mode != DriftMode::Off,
+            touched: !subject.touched.is_empty(),
             last_look: self.last_look(subject),
             wish: Wish {
                 pass: subject.wish(annotation::REQUESTED_AT).is_some(),
@@ -143,27 +167,55 @@ impl Applier {
         answer
     }
 
-    /// Looks how the objects are.
-    async fn look(&self, delivery: &Delivery<'_>, observer: &mut Observer) -> Answer {
-        let Delivery { subject, spec, link, .. } = delivery;
+    /// Looks how the objects are; only at those that somebody has touched, if that is the reason and enough.
+    async fn look(&self, delivery: &Delivery<'_>, touched: bool, observer: &mut Observer) -> Answer {
+        let Delivery { subject, spec, .. } = delivery;
         let before = heard(subject, &subject.status);
-        let connection = match link.releases(delivery.inputs.kubeconfig.as_ref()).await {
-            Ok(connection) => connection,
-            Err(error) => return self.failed_early(subject, &error.into(), observer),
+        let few = touched && drift::is_all_named(before.drift.as_ref());
+        let (connection, whole) = match self.objects(delivery).await {
+            Ok(found) => found,
+            // What was delivered is no less so because nobody can tell what has become of it since.
+            Err(error) if few || !spec.wait => {
+                let health = (!few).then_some(Health::Good);
+                let unknown = vec![error.failure(&delivery.scrub()).message];
+                let turn = Turn::Looked(health, Some(Found { unknown, ..Found::default() }));
+                return self.answer(subject, &before, &turn, Some(spec.interval.0), Verdict::UpToDate);
+            }
+            Err(error) => return self.failed_early(subject, &error, observer),
         };
+        let health = match (few, spec.wait) {
+            (true, _) => None,
+            (false, true) => {
+                Some(look(&connection, &whole, spec.timeout.0, &delivery.scrub(), observer).await)
+            }
+            (false, false) => Some(Health::Good),
+        };
+        let found = match spec.drift.mode {
+            DriftMode::Off => None,
+            DriftMode::Warn => {
+                let touched = few.then_some(subject.touched.as_slice());
+                Some(drift::look(&connection, &whole, &spec.drift, touched, self.clock.now()).await)
+            }
+        };
+        if !few {
+            self.looked(subject);
+        }
+        let turn = Turn::Looked(health, found);
+        let mut answer = self.answer(subject, &before, &turn, None, Verdict::UpToDate);
+        answer.again = Some(self.again(spec, &answer.status));
+        answer
+    }
+
+    /// The objects of the releases, and the cluster that they are in.
+    async fn objects(&self, delivery: &Delivery<'_>) -> Result<(Connection, Whole), PassError> {
+        let Delivery { subject, link, inputs, .. } = delivery;
+        let connection = link.releases(inputs.kubeconfig.as_ref()).await?;
         let kept = Whole::read(&self.folder(subject).join("inventory.json"));
         let whole = match kept.filter(|kept| kept.is(subject.status.inventory.as_ref())) {
             Some(whole) => whole,
-            None => match delivery.remembered(&connection).await {
-                Ok(whole) => whole,
-                Err(error) => return self.failed_early(subject, &error, observer),
-            },
+            None => delivery.remembered(&connection).await?,
         };
-        let health = look(&connection, &whole, spec.timeout.0, &delivery.scrub(), observer).await;
-        self.looked(subject);
-        let mut answer = self.answer(subject, &before, &Turn::Looked(health), None, Verdict::UpToDate);
-        answer.again = Some(self.again(spec, &answer.status));
-        answer
+        Ok((connection, whole))
     }
 
     /// Another Helmfile has to be Ready first. What is delivered is no less so when it is only to be looked at again.
@@ -177,7 +229,7 @@ impl Applier {
         let Delivery { subject, spec, .. } = delivery;
         observer.line(&failure.message);
         let mut answer = match cause {
-            Cause::Refresh if spec.wait => self.look(delivery, observer).await,
+            Cause::Refresh if spec.wait => self.look(delivery, false, observer).await,
             Cause::Refresh => {
                 let before = heard(subject, &subject.status);
                 self.answer(subject, &before, &Turn::UpToDate, None, Verdict::BackingOff)
@@ -323,6 +375,10 @@ fn heard(subject: &Subject, status: &HelmfileStatus) -> HelmfileStatus {
     let mut status = status.clone();
     if subject.wish(annotation::RESET_AT).is_some() {
         status.failures = 0;
+    }
+    if subject.spec.as_ref().is_ok_and(|spec| spec.drift.mode == DriftMode::Off) {
+        status.drift = None;
+        status.conditions.retain(|condition| condition.kind_of != DRIFTED);
     }
     for (name, field) in [
         (annotation::REQUESTED_AT, &mut status.last_handled_reconcile_at),

@@ -12,7 +12,7 @@ use crate::{
     cluster::client::Target,
     environment::Environment,
     helmfile::{
-        api::{HelmfileStatus, Inventory, get, is_true, names},
+        api::{DriftMode, HelmfileStatus, Inventory, get, is_true, names},
         fetch::Fetcher,
     },
     process::Guard,
@@ -55,7 +55,10 @@ impl Scene {
         let object = json!({
             "metadata": {"name": "web", "namespace": "shop", "generation": 1}, "spec": spec, "status": status
         });
-        let subject = Subject::of(&object, self.folder.path().to_owned());
+        let mut subject = Subject::of(&object, self.folder.path().to_owned());
+        if let Ok(spec) = &mut subject.spec {
+            spec.drift.mode = DriftMode::Off;
+        }
         // As after an earlier pass: nothing of this needs a cluster.
         let own = self.applier.folder(&subject);
         fs::create_dir_all(&own).unwrap();

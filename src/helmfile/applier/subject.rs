@@ -6,6 +6,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
+    contract::Trigger,
     digest,
     helmfile::api::{
         DeletionPolicy, HelmfileSpec, HelmfileStatus, Retry,
@@ -73,6 +74,8 @@ pub struct Subject {
     pub spec: Result<HelmfileSpec, Unreadable>,
     /// What is remembered.
     pub status: HelmfileStatus,
+    /// Other objects whose changes are the reason for this pass.
+    pub touched: Vec<Trigger>,
     /// The folder that sources without a scheme are relative to.
     pub base: PathBuf,
     /// Further files of values, laid over those of the spec.
@@ -98,6 +101,7 @@ impl Subject {
             deleting: object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()),
             spec: HelmfileSpec::deserialize(&spec).map_err(|error| Unreadable::new(&spec, &error)),
             status,
+            touched: Vec::new(),
             base,
             values_files: Vec::new(),
         }

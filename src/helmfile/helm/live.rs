@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, marks};
 use crate::{
     cluster::{
         describe,
@@ -23,9 +23,6 @@ use crate::{
     helmfile::diff::{Id, Object},
     object::{self, Gvk, Key, ObjectRef},
 };
-
-/// Helm's name as a field manager.
-const HELM: &str = "helm";
 
 /// How many objects of a release are asked for at once.
 const AT_ONCE: usize = 4;
@@ -117,11 +114,12 @@ impl Live<'_> {
             Ok(None) => return Ok(added(rendered)),
             Err(error) => return Err(LiveError::Read { reason: said(&object, &error), object }),
         };
-        let wanted = self.as_helm_applies_it(value.clone(), key.namespace.as_deref());
+        let wanted =
+            marks::as_helm_applies_it(value.clone(), self.namespace, self.release, key.namespace.as_deref());
         let params = PatchParams {
             dry_run: true,
             force: true,
-            field_manager: Some(HELM.into()),
+            field_manager: Some(marks::MANAGER.into()),
             ..PatchParams::default()
         };
         match in_time(api.patch(&key.name, &params, &Patch::Apply(&wanted))).await {
@@ -136,29 +134,6 @@ impl Live<'_> {
             }
             Err(error) => Err(LiveError::Try { reason: said(&object, &error), object }),
         }
-    }
-
-    /// An object with the marks by which Helm knows its own.
-    fn as_helm_applies_it(&self, mut value: Value, namespace: Option<&str>) -> Value {
-        let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else { return value };
-        if let Some(namespace) = namespace {
-            metadata.insert("namespace".into(), namespace.into());
-        }
-        // No manager may say what managers have; charts made from live objects have it.
-        metadata.remove("managedFields");
-        let mut mark = |field: &str, key: &str, text: &str| {
-            let marks = metadata.entry(field).or_insert_with(|| json!({}));
-            if !marks.is_object() {
-                *marks = Value::Object(Map::new());
-            }
-            if let Some(marks) = marks.as_object_mut() {
-                marks.insert(key.to_owned(), text.into());
-            }
-        };
-        mark("labels", "app.kubernetes.io/managed-by", "Helm");
-        mark("annotations", "meta.helm.sh/release-name", self.release);
-        mark("annotations", "meta.helm.sh/release-namespace", self.namespace);
-        value
     }
 }
 
@@ -231,7 +206,7 @@ fn declared(manifest: &Value) -> Value {
 fn is_written_by_update(live: &DynamicObject) -> bool {
     let wrote = |operation: &str| {
         live.managed_fields().iter().any(|entry| {
-            entry.manager.as_deref() == Some(HELM)
+            entry.manager.as_deref() == Some(marks::MANAGER)
                 && entry.operation.as_deref() == Some(operation)
                 && entry.subresource.as_deref().unwrap_or_default().is_empty()
         })

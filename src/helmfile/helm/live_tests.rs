@@ -59,20 +59,6 @@ fn client_side_writes_are_told_from_applies() {
     }
 }
 
-#[tokio::test]
-async fn an_applied_object_carries_helms_marks() {
-    let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
-    let cluster = Cluster::new(client);
-    let live = Live { cluster: &cluster, namespace: "team", release: "web" };
-    let object = json!({"kind": "A", "metadata": {"name": "a", "labels": {"x": "y"}, "annotations": null, "managedFields": []}});
-    assert_eq!(
-        live.as_helm_applies_it(object, Some("other")),
-        json!({"kind": "A", "metadata": {
-            "name": "a", "labels": {"x": "y", "app.kubernetes.io/managed-by": "Helm"}, "namespace": "other",
-            "annotations": {"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "team"}}})
-    );
-}
-
 fn error(code: u16) -> kube::Error {
     let status = Status::failure("stringData.a: got 12345", "Invalid").with_code(code);
     kube::Error::Api(Box::new(status))

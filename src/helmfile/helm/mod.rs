@@ -1,6 +1,7 @@
 //! Helm: its releases as it stores them, its rendering, and the `diff` plugin that helmfile asks for.
 //!
 //! - [`release`] reads releases from their Secrets.
+//! - [`marks`] are what Helm knows its objects by.
 //! - [`amend`] changes what little we change in these.
 //! - [`render`] runs `helm template` so that it says what `helm upgrade` would; [`chart`] looks at charts first, for their [`traits`].
 //! - [`cluster`] asks the cluster, everything once.
@@ -15,6 +16,7 @@ pub mod front;
 mod inputs;
 pub mod lay;
 pub mod live;
+pub mod marks;
 pub mod plugin;
 pub mod release;
 pub mod render;

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::{decide::Cause, outcome::Failure};
+use super::super::{decide::Cause, drift::Found, outcome::Failure};
 use super::words::delivered_message;
 use crate::{
     clock,
     duration::GoDuration,
     helmfile::api::{
-        Condition, ConditionStatus, HelmfileStatus, HistoryEntry, Inventory, Outcome, PendingPrune, get,
-        is_true, mark,
-        names::{APPLIED, DESTROYED, PLAN_PENDING, READY, RECONCILING, SOURCE_READY, STALLED, reason},
+        Condition, ConditionStatus, DriftStatus, HelmfileStatus, HistoryEntry, Inventory, Outcome,
+        PendingPrune, get, is_true, mark,
+        names::{
+            APPLIED, DESTROYED, DRIFTED, PLAN_PENDING, READY, RECONCILING, SOURCE_READY, STALLED, reason,
+        },
         short_revision,
     },
 };
@@ -77,8 +79,9 @@ pub(crate) enum Turn<'a> {
     BackingOff,
     /// Nothing is done yet, as something else has to be first.
     Blocked(Failure),
-    /// The objects were looked at.
-    Looked(Health),
+    /// The objects were looked at: how they are, unless only a few of them were, and what others have changed, unless nobody
+    /// wants to know.
+    Looked(Option<Health>, Option<Found>),
     /// Helmfile is about to run.
     Started(Attempt<'a>, Cause),
     /// Helmfile has done its work.
@@ -113,9 +116,19 @@ pub(crate) fn next(before: &HelmfileStatus, turn: &Turn<'_>, moment: Moment) -> 
             say(&mut status, &Word::ready(&delivered_message(before)), &[source_ready(before)], moment);
         }
         Turn::Blocked(failure) => say(&mut status, &Word::wrong(failure), &[], moment),
-        Turn::Looked(health) => {
-            status.failures = 0;
-            judge(&mut status, health, &[source_ready(before)], moment);
+        Turn::Looked(health, found) => {
+            let mut aspects = vec![source_ready(before)];
+            if let Some(found) = found {
+                status.drift = found.after(before.drift.as_ref());
+                aspects.push(drifted(status.drift.as_ref(), &found.unknown));
+            }
+            match health {
+                Some(health) => {
+                    status.failures = 0;
+                    judge(&mut status, health, &aspects, moment);
+                }
+                None => touch(&mut status, &aspects, moment),
+            }
         }
         Turn::Started(attempt, cause) => start(&mut status, *attempt, *cause, moment),
         Turn::Delivered(attempt, delivered) => deliver(&mut status, *attempt, delivered, moment),
@@ -186,7 +199,7 @@ impl<'a> Word<'a> {
 type Aspect = (&'static str, ConditionStatus, &'static str, String);
 
 /// Those that stay as they are until somebody says otherwise.
-const LASTING: [&str; 4] = [SOURCE_READY, APPLIED, PLAN_PENDING, DESTROYED];
+const LASTING: [&str; 5] = [SOURCE_READY, APPLIED, DRIFTED, PLAN_PENDING, DESTROYED];
 
 /// Sets all conditions; what was said of an aspect before stays.
 fn say(status: &mut HelmfileStatus, word: &Word<'_>, aspects: &[Aspect], moment: Moment) {
@@ -207,6 +220,35 @@ fn set(status: &mut HelmfileStatus, word: &Word<'_>, aspects: &[Aspect], moment:
         all.extend(said.or_else(|| get(&status.conditions, kind).cloned()));
     }
     status.conditions = mark(&status.conditions, moment.generation, all);
+}
+
+/// Sets conditions beside Ready, which stays as it is.
+fn touch(status: &mut HelmfileStatus, aspects: &[Aspect], moment: Moment) {
+    let mut all = status.conditions.clone();
+    all.retain(|condition| aspects.iter().all(|aspect| aspect.0 != condition.kind_of));
+    all.extend(
+        aspects
+            .iter()
+            .map(|(kind, holds, reason, text)| Condition::new(kind, *holds, reason, text, moment.now)),
+    );
+    status.conditions = mark(&status.conditions, moment.generation, all);
+}
+
+/// What is said of drift.
+fn drifted(drift: Option<&DriftStatus>, unknown: &[String]) -> Aspect {
+    match (drift, unknown.first()) {
+        (Some(drift), _) => {
+            (DRIFTED, ConditionStatus::True, reason::DRIFT_DETECTED, super::words::drifted(drift))
+        }
+        (None, Some(why)) => {
+            let text = format!("whether all objects are as their releases say can't be told: {why}");
+            (DRIFTED, ConditionStatus::Unknown, reason::DRIFT_UNKNOWN, text)
+        }
+        (None, None) => {
+            let text = "all objects are as their releases say".to_owned();
+            (DRIFTED, ConditionStatus::False, reason::NO_DRIFT, text)
+        }
+    }
 }
 
 fn source_ready(status: &HelmfileStatus) -> Aspect {

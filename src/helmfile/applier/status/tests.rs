@@ -189,7 +189,7 @@ fn a_suspended_object_keeps_its_health_and_says_that_it_sleeps() {
     assert_eq!(ready(&awake).1, "ReconciliationSucceeded");
     let back = next(&changed, &Turn::Suspended { delivered: true }, moment(4, 55));
     assert_eq!(ready(&back), (ready(&asleep)), "changed back");
-    let ill = next(&healthy, &Turn::Looked(Health::Bad("bad".into())), moment(1, 30));
+    let ill = next(&healthy, &Turn::Looked(Some(Health::Bad("bad".into())), None), moment(1, 30));
     let ill = next(&ill, &Turn::Suspended { delivered: true }, moment(2, 40));
     let words = "suspended; the cluster has main@sha1:111111111111, which was not healthy";
     assert_eq!(ready(&ill), (ConditionStatus::False, "Suspended", words));
@@ -203,7 +203,8 @@ fn a_suspended_object_keeps_its_health_and_says_that_it_sleeps() {
 
 #[test]
 fn patience_with_what_is_not_healthy_begins_when_health_counts() {
-    let waiting = || Turn::Looked(Health::Waiting("waiting for x".into(), Duration::from_mins(1)));
+    let waiting =
+        || Turn::Looked(Some(Health::Waiting("waiting for x".into(), Duration::from_mins(1))), None);
     let ill = walk(&[
         (Turn::Started(ONE, Cause::First), moment(1, 10)),
         (delivered(ONE), moment(1, 20)),
@@ -274,9 +275,9 @@ proptest! {
                 6 => Turn::Delivered(TWO, Box::new(made(&[], 0))),
                 7 => failed(&failure, true),
                 8 => failed(&failure, false),
-                9 => Turn::Looked(Health::Waiting("waiting".into(), Duration::from_mins(1))),
-                10 => Turn::Looked(Health::Bad("bad".into())),
-                11 => Turn::Looked(Health::Good),
+                9 => Turn::Looked(Some(Health::Waiting("waiting".into(), Duration::from_mins(1))), None),
+                10 => Turn::Looked(Some(Health::Bad("bad".into())), None),
+                11 => Turn::Looked(Some(Health::Good), None),
                 12 => Turn::Blocked(failure.clone()),
                 13 => Turn::Destroying("going".into()),
                 14 => Turn::Destroyed("gone".into()),
