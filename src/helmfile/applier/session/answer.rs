@@ -152,8 +152,9 @@ impl<'a> Session<'a> {
                 self.change(asked, self.id(namespace, release), false).await
             }
             Command::AddRepository { url, .. } => match self.credentials(asked, url) {
-                Some(repository) => (self.add_repository(asked, repository).await, None),
-                None => self.become_helm(asked).await,
+                Ok(Some(repository)) => (self.add_repository(asked, repository).await, None),
+                Ok(None) => self.become_helm(asked).await,
+                Err(objection) => (Told::refuse(&objection.message), None),
             },
             Command::Dependencies { .. } | Command::Other => self.become_helm(asked).await,
         }
