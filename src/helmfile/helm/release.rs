@@ -8,7 +8,7 @@ use kube::{Api, Client, api::ListParams};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::cluster::describe;
+use crate::cluster::{describe, in_time};
 
 /// What Helm says about a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -401,7 +401,7 @@ pub async fn deployed(client: &Client, namespace: &str, name: &str) -> Result<Op
 pub async fn get(client: &Client, meta: &ReleaseMeta) -> Result<Release, ReleaseError> {
     let (namespace, secret) = (meta.namespace.clone(), meta.secret_name());
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let found = match api.get(&secret).await {
+    let found = match in_time(api.get(&secret)).await {
         Ok(found) => found,
         Err(source) => return Err(ReleaseError::Get { namespace, secret, cause: Box::new(source) }),
     };
@@ -423,7 +423,7 @@ async fn revisions(
     let mut found = Vec::new();
     loop {
         let failed = |source| ReleaseError::List { namespace: namespace.to_owned(), cause: Box::new(source) };
-        let page = api.list_metadata(&params).await.map_err(failed)?;
+        let page = in_time(api.list_metadata(&params)).await.map_err(failed)?;
         found.extend(page.items.iter().filter_map(ReleaseMeta::of));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
