@@ -312,6 +312,26 @@ async fn suspend_and_resume_change_the_spec_and_say_when_there_is_nothing_to_do(
 }
 
 #[tokio::test]
+async fn one_that_is_late_says_nothing_of_the_others() {
+    let desk = Desk::new("late").await;
+    for name in ["web", "db"] {
+        desk.make(name, json!({"suspend": true})).await;
+    }
+    let operator = async {
+        desk.0.until(&helmfile(), "db", "resumed", |object| object["spec"]["suspend"] != true).await;
+        desk.status("db", "True", "applied", json!({})).await;
+    };
+    let (finished, ()) = tokio::join!(desk.run("resume web db --timeout 5s -o json"), operator);
+    let last = refused(&finished).lines().last().unwrap();
+    let namespace = &desk.0.namespace;
+    assert!(last.starts_with(&format!("error: Helmfile {namespace}/web was not done in time")), "{last}");
+    assert!(!last.contains(&format!("{namespace}/db")), "{last}");
+    let list: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list:#}");
+    assert_eq!(list["items"][1]["status"]["conditions"][0]["message"], "applied");
+}
+
+#[tokio::test]
 async fn logs_show_what_helmfile_printed() {
     let stage = Deliveries::new(shared().await, "logs", &ONE_RELEASE).await;
     let mut operator = stage.start(&[]).await;
