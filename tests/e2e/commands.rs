@@ -332,6 +332,25 @@ async fn one_that_is_late_says_nothing_of_the_others() {
 }
 
 #[tokio::test]
+async fn all_who_could_not_be_asked_are_named() {
+    let desk = Desk::new("unasked").await;
+    desk.make("web", json!({})).await;
+    let labels = json!({"app.kubernetes.io/name": "helmfile-applier", "app.kubernetes.io/instance": "web"});
+    let spec = json!({"containers": [{"name": "a", "image": "a"}]});
+    desk.0.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": labels}, "spec": spec})).await;
+    for line in ["explain helmfile web", "logs web"] {
+        let command = format!("{line} --operator-namespace {}", desk.0.namespace);
+        let finished = desk.run(&command).await;
+        let message = refused(&finished);
+        assert!(
+            message.contains("no pod of the applier in") && message.contains("web is Pending"),
+            "{message}"
+        );
+        assert!(message.contains("found no pod of the operator"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn logs_show_what_helmfile_printed() {
     let stage = Deliveries::new(shared().await, "logs", &ONE_RELEASE).await;
     let mut operator = stage.start(&[]).await;
