@@ -129,6 +129,9 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn tell(&self, asked: &Asked) -> (Told, Option<Running>) {
+        if let Err(foreign) = asked.check() {
+            return (Told::refuse(foreign), None);
+        }
         let command = match classify(&asked.args) {
             Ok(command) => command,
             Err(malformed) => return (Told::refuse(malformed), None),
