@@ -328,20 +328,6 @@ impl From<Raw> for Release {
     }
 }
 
-/// The newest revision of each release in a namespace, by name. Only metadata is transferred.
-///
-/// # Errors
-/// When the API server does not answer or refuses.
-pub async fn list(client: &Client, namespace: &str) -> Result<Vec<ReleaseMeta>, ReleaseError> {
-    Ok(newest_of_each(revisions(client, namespace, "owner=helm").await?))
-}
-
-fn newest_of_each(mut all: Vec<ReleaseMeta>) -> Vec<ReleaseMeta> {
-    all.sort_by(|one, other| one.name.cmp(&other.name).then(other.revision.cmp(&one.revision)));
-    all.dedup_by(|later, first| later.name == first.name);
-    all
-}
-
 /// All revisions of one release, newest first. Only metadata is transferred.
 ///
 /// # Errors
@@ -369,29 +355,6 @@ pub async fn histories(
         history.sort_by_key(|meta| std::cmp::Reverse(meta.revision));
     }
     Ok(histories)
-}
-
-/// The newest revision of a release, whatever its status.
-///
-/// # Errors
-/// When the API server does not answer or refuses, or the Secret is damaged.
-pub async fn newest(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
-    match history(client, namespace, name).await?.first() {
-        Some(meta) => get(client, meta).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// The last deployed revision of a release.
-///
-/// # Errors
-/// When the API server does not answer or refuses, or the Secret is damaged.
-pub async fn deployed(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
-    let all = history(client, namespace, name).await?;
-    match all.iter().find(|meta| meta.status == ReleaseStatus::Deployed) {
-        Some(meta) => get(client, meta).await.map(Some),
-        None => Ok(None),
-    }
 }
 
 /// One revision with its content.
@@ -538,21 +501,5 @@ mod tests {
             "taken along from revision 1"
         );
         assert_eq!(modified(json!({})), None);
-    }
-
-    #[test]
-    fn of_each_release_the_newest_is_listed() {
-        let meta = |name: &str, revision| ReleaseMeta {
-            name: name.into(),
-            namespace: "n".into(),
-            revision,
-            status: ReleaseStatus::Superseded,
-            uid: String::new(),
-            modified: None,
-            labels: BTreeMap::new(),
-        };
-        let listed = newest_of_each(vec![meta("b", 9), meta("a", 2), meta("b", 10), meta("a", 1)]);
-        assert_eq!(listed, [meta("a", 2), meta("b", 10)]);
-        assert_eq!(listed[1].secret_name(), "sh.helm.release.v1.b.v10");
     }
 }
