@@ -326,9 +326,9 @@ async fn one_that_is_late_says_nothing_of_the_others() {
     let namespace = &desk.0.namespace;
     assert!(last.starts_with(&format!("error: Helmfile {namespace}/web was not done in time")), "{last}");
     assert!(!last.contains(&format!("{namespace}/db")), "{last}");
-    let list: Value = serde_json::from_slice(&finished.stdout).unwrap();
-    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list:#}");
-    assert_eq!(list["items"][1]["status"]["conditions"][0]["message"], "applied");
+    let objects: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!(objects["items"].as_array().unwrap().len(), 2, "{objects:#}");
+    assert_eq!(objects["items"][1]["status"]["conditions"][0]["message"], "applied");
 }
 
 #[tokio::test]
