@@ -26,7 +26,7 @@ use crate::{
     helmfile::{
         api::{self, HelmfileSpec, HelmfileStatus, names},
         applier::{self, Answer, Applier, Memory, Observer, Said, Stopped, Subject, Verdict},
-        fetch::Fetcher,
+        fetch::{Fetcher, Locator},
     },
     shutdown::Signals,
 };
@@ -176,19 +176,19 @@ impl Work {
         let cache =
             cache.ok_or_else(|| anyhow!("found no place for a cache: give --cache-dir, or set HOME"))?;
         let cache = world::absolute(&cache)?;
-        let ssh = folder("HOME").map(|home| home.join(".ssh")).filter(|ssh| ssh.is_dir());
+        let ssh = ssh(args, folder("HOME"))?;
         let here = std::env::current_dir().context("failed to find the current folder")?;
         let guard = world::guard()?;
         let (mode, subject, progress) = match (&args.source, args.interval) {
             (None, _) => (Mode::Handler, handed_over(here)?, folder("HOOK_PROGRESS")),
-            (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, ordered(args, here), None),
-            (Some(_), Some(_)) => (Mode::Forever, ordered(args, here), None),
+            (Some(_), None) => (Mode::Once { detailed: args.detailed_exitcode }, ordered(args, here)?, None),
+            (Some(_), Some(_)) => (Mode::Forever, ordered(args, here)?, None),
         };
         let fetcher = Fetcher {
             cache: cache.join("sources"),
             guard: guard.clone(),
             env: env.clone(),
-            ssh: args.ssh_dir.clone().or(ssh),
+            ssh,
             timeout: FETCH_TIMEOUT,
         };
         let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
@@ -313,8 +313,16 @@ fn teller(handler: bool) -> impl FnMut(Said, &str) + Send {
     }
 }
 
-/// What the command line orders.
-fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
+/// The folder with ssh keys. Git is started in other folders than ours.
+fn ssh(args: &ApplyArgs, home: Option<PathBuf>) -> anyhow::Result<Option<PathBuf>> {
+    let usual = home.map(|home| home.join(".ssh")).filter(|ssh| ssh.is_dir());
+    args.ssh_dir.clone().or(usual).as_ref().map(world::absolute).transpose()
+}
+
+/// What the command line orders, given in the folder `base`. Paths that make out which delivery it is are absolute, or the
+/// same words would mean another one, and other words the same one, elsewhere.
+fn ordered(args: &ApplyArgs, base: PathBuf) -> anyhow::Result<Subject> {
+    let absolute = |path: &PathBuf| world::absolute(&base.join(path));
     let defaults = HelmfileSpec::default();
     let spec = HelmfileSpec {
         source: args.source.clone(),
@@ -330,19 +338,25 @@ fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
         ..defaults
     };
     let memory = match (&args.state, &args.state_configmap, &args.namespace) {
-        (Some(folder), _, _) => Memory::Folder(folder.clone()),
+        (Some(folder), _, _) => Memory::Folder(absolute(folder)?),
         (None, Some(name), Some(namespace)) => {
             Memory::ConfigMap { namespace: namespace.clone(), name: name.clone() }
         }
         _ => Memory::Nothing,
     };
-    let place = (&args.kubeconfig, &args.context, &args.namespace);
+    let kubeconfig = args.kubeconfig.as_ref().map(absolute).transpose()?;
+    let place = (&kubeconfig, &args.context, &args.namespace);
     let identity = match &memory {
         // Another version of the source is the same delivery.
         Memory::Folder(_) | Memory::ConfigMap { .. } => format!("{place:?} {memory:?}"),
-        _ => format!("{place:?} {:?} {:?} {:?}", spec.source, spec.version, spec.file),
+        _ => {
+            let text = spec.source.as_deref().unwrap_or_default();
+            let source = Locator::parse(text, spec.version.as_deref(), &base);
+            let source = source.map_or_else(|_| text.to_owned(), |source| source.to_string());
+            format!("{place:?} {source:?} {:?} {:?}", spec.version, spec.file)
+        }
     };
-    Subject {
+    Ok(Subject {
         key: applier::key(&identity),
         name: "helmfile".to_owned(),
         namespace: args.namespace.clone(),
@@ -355,7 +369,7 @@ fn ordered(args: &ApplyArgs, base: PathBuf) -> Subject {
         touched: Vec::new(),
         base,
         values_files: args.values.clone(),
-    }
+    })
 }
 
 /// What the status says, in a sentence.
@@ -385,13 +399,42 @@ mod tests {
     fn flags_become_a_spec() {
         let line =
             "apply --source ./x --version v1 -e prod -l a=b -l c=d --values v.yaml --interval 30s -n shop";
-        let subject = ordered(&parse(line).unwrap(), "/here".into());
+        let subject = ordered(&parse(line).unwrap(), "/here".into()).unwrap();
         let spec = subject.spec.unwrap();
         assert_eq!((spec.source.as_deref(), spec.version.as_deref()), (Some("./x"), Some("v1")));
         assert_eq!((spec.environment.as_deref(), spec.selector.len()), (Some("prod"), 2));
         assert_eq!(spec.interval, GoDuration::from_secs(30));
         assert_eq!(spec.timeout, HelmfileSpec::default().timeout);
         assert_eq!((subject.namespace.as_deref(), subject.values_files.len()), (Some("shop"), 1));
+    }
+
+    #[test]
+    fn a_delivery_is_the_same_however_its_paths_are_written() {
+        let subject =
+            |line: &str, base: &str| ordered(&parse(&format!("apply {line}")).unwrap(), base.into()).unwrap();
+        let key = |line: &str, base: &str| subject(line, base).key;
+        for (line, other) in [
+            ("--source ./x", "--source /a/x"),
+            ("--source ./x --state s", "--source ./x --state /a/./s"),
+            ("--source ./x --kubeconfig k", "--source ./x --kubeconfig /a/k"),
+        ] {
+            assert_eq!(key(line, "/a"), key(other, "/a"), "{line}");
+            assert_ne!(key(line, "/a"), key(line, "/b"), "{line}");
+        }
+        let git = "--source git::https://h/r.git";
+        assert_eq!(key(git, "/a"), key(git, "/b"));
+        assert_eq!(subject("--source ./x --state s", "/a").memory, Memory::Folder("/a/s".into()));
+    }
+
+    #[test]
+    fn ssh_keys_are_found_from_every_folder() {
+        let found = |line: &str, home| ssh(&parse(line).unwrap(), home).unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(found("apply --ssh-dir ./keys", None), Some(here.join("keys")));
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(found("apply", Some(home.path().to_owned())), None);
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        assert_eq!(found("apply", Some(home.path().to_owned())), Some(home.path().join(".ssh")));
     }
 
     #[test]

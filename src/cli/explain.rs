@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    inquiry::{Inquiry, Route, Told},
+    inquiry::{Inquiry, Route, Told, nobody},
     report::{self, Output},
     world,
 };
@@ -55,6 +55,7 @@ async fn ask(args: &ExplainArgs) -> anyhow::Result<Vec<Told>> {
             report::note(&format!("note: {error:#}"));
             Ok(vec![one])
         }
-        (Ok(None) | Err(_), Err(error)) => Err(error),
+        (Ok(None), Err(error)) => Err(error),
+        (Err(applier), Err(operator)) => Err(nobody(&applier, &operator)),
     }
 }

@@ -74,7 +74,7 @@ fn upgrade(mut asked: UpgradeArgs, env: Environment) -> anyhow::Result<Exit> {
     };
     let (outcome, signal) = runtime.block_on(async {
         let signals = Signals::install().context("failed to install signal handlers")?;
-        anyhow::Ok(signals.drain(stop.clone(), work).await)
+        anyhow::Ok(signals.drain(stop.clone(), Box::pin(work)).await)
     })?;
     if let Some(exit) = signal {
         return Ok(exit);

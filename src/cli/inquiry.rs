@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use hyper::StatusCode;
 use kube::Client;
@@ -115,6 +115,11 @@ impl Inquiry {
         let words = [self.query.kind.as_str(), &self.namespace, &self.query.name].map(encode);
         format!("/debug/whitebox/objects/{}{}", words.join("/"), self.more)
     }
+}
+
+/// Why nobody could tell anything: each reason may be the one that can be helped.
+pub(super) fn nobody(applier: &anyhow::Error, operator: &anyhow::Error) -> anyhow::Error {
+    anyhow!("{applier:#}; and {operator:#}")
 }
 
 fn read(who: &str, (status, text): Answer) -> anyhow::Result<Told> {

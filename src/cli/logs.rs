@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    inquiry::{Inquiry, Route},
+    inquiry::{Inquiry, Route, Told, nobody},
     objects,
     report::{self, Output},
     table::clean,
@@ -100,10 +100,7 @@ struct Pass {
 pub(super) fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
     let told = world::runtime()?.block_on(async {
         let inquiry = Inquiry::open(&args.route, &objects::kind().kind, &args.name).await?.with_logs();
-        match inquiry.applier().await? {
-            Some(told) => Ok(told),
-            None => inquiry.operator().await,
-        }
+        ask(&inquiry).await
     })?;
     let answer: Answer = serde_json::from_str(&told.text).context("the answer makes no sense")?;
     let is_known = answer.entries.iter().any(|handling| handling.object.known);
@@ -120,6 +117,18 @@ pub(super) fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
         }
         Output::Text => report::print(&passes.iter().map(text).collect::<Vec<_>>().join("\n")),
     }
+}
+
+/// The applier, or the operator when there is none or it can't be asked.
+async fn ask(inquiry: &Inquiry) -> anyhow::Result<Told> {
+    let trouble = match inquiry.applier().await {
+        Ok(Some(told)) => return Ok(told),
+        Ok(None) => return inquiry.operator().await,
+        Err(error) => error,
+    };
+    let told = inquiry.operator().await.map_err(|error| nobody(&trouble, &error))?;
+    report::note(&format!("note: {trouble:#}"));
+    Ok(told)
 }
 
 /// The last passes that did something, the newest at the end. A pass that finds nothing to do prints nothing.

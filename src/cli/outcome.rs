@@ -6,7 +6,7 @@ use crate::helmfile::api::{ConditionStatus, names};
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sought {
-    /// That the request with this value has been handled.
+    /// That the request with this value has been handled, or one that somebody has put in its place.
     Request(String),
     /// That this generation has been handled.
     Generation(i64),
@@ -39,7 +39,10 @@ pub(super) fn step(seen: &Seen, sought: &Sought) -> Step {
         return Step::Waiting(under_way.message.clone());
     }
     let handled = match sought {
-        Sought::Request(value) => seen.status.last_handled_reconcile_at.as_ref() == Some(value),
+        Sought::Request(value) => {
+            let handled = seen.status.last_handled_reconcile_at.as_ref();
+            handled.is_some_and(|handled| handled == value || seen.requested.as_ref() == Some(handled))
+        }
         Sought::Generation(generation) => seen.status.observed_generation >= *generation,
     };
     let message = seen.message();
@@ -112,6 +115,19 @@ mod tests {
             let old = |object: &mut Value| object["status"]["observedGeneration"] = observed.into();
             assert_eq!(looked_at("True", old), waiting("told"), "{observed}");
         }
+    }
+
+    #[test]
+    fn a_request_that_somebody_has_replaced_is_done_with_theirs() {
+        let replaced = |handled: &str| {
+            looked_at("True", |object| {
+                object["metadata"]["annotations"] = json!({names::annotation::REQUESTED_AT: "theirs"});
+                object["status"]["lastHandledReconcileAt"] = handled.into();
+            })
+        };
+        assert_eq!(replaced("theirs"), done(true, "told"));
+        assert_eq!(replaced(ASKED), done(true, "told"));
+        assert_eq!(replaced("old"), waiting("waiting for the operator; so far: told"));
     }
 
     #[test]

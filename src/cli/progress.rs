@@ -70,6 +70,15 @@ pub(super) async fn until_done(
             }
             () = sleep_until(deadline) => {
                 line.clear();
+                // Waiting for others may have taken all the time.
+                if let Ok(object) = helmfiles.get(name).await {
+                    match step(&Seen::of(&object), sought) {
+                        Step::Waiting(message) => last = message,
+                        Step::Done { ready, message } => {
+                            return Ok(End::Done { object, ready, message: clean(&message) });
+                        }
+                    }
+                }
                 bail!(
                     "{} was not done in time, and the operator goes on; at last: {last}; `helmfile-operator explain \
                      helmfile {name} -n {}` knows more", line.title, helmfiles.namespace

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     pub deleting: bool,
     /// `spec.suspend`.
     pub suspended: bool,
+    /// The request for a pass, as its annotation has it.
+    pub requested: Option<String>,
     /// Its status.
     pub status: HelmfileStatus,
 }
@@ -37,6 +39,7 @@ impl Seen {
     /// Reads an object. A status that makes no sense to this version counts as one whose Ready is Unknown, and says so.
     pub(super) fn of(object: &Value) -> Self {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+        let annotation = |name: &str| object.get("metadata")?.get("annotations")?.get(name)?.as_str();
         let status =
             object.get("status").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::default()));
         Self {
@@ -46,6 +49,7 @@ impl Seen {
             created: text("/metadata/creationTimestamp").and_then(|time| time.parse().ok()),
             deleting: text("/metadata/deletionTimestamp").is_some(),
             suspended: object.pointer("/spec/suspend").and_then(Value::as_bool).unwrap_or_default(),
+            requested: annotation(names::annotation::REQUESTED_AT).map(str::to_owned),
             status: serde_json::from_value(status).unwrap_or_else(|error| unreadable(&error)),
         }
     }

@@ -74,12 +74,15 @@ impl Which {
         Ok(())
     }
 
-    /// Prints the objects, if they are asked for.
-    fn finish(&self, objects: &[Value]) -> anyhow::Result<()> {
+    /// Prints the objects, if they are asked for, and says what went wrong with some of them.
+    fn finish(&self, objects: &[Value], failures: &[String]) -> anyhow::Result<Exit> {
         if let Some(form) = self.output {
             report::print(&if self.all { form.list(objects) } else { form.print(objects) })?;
         }
-        Ok(())
+        if !failures.is_empty() {
+            bail!("{}", failures.join("; "));
+        }
+        Ok(Exit::Done)
     }
 }
 
@@ -87,20 +90,25 @@ pub(super) fn suspend(args: &SuspendArgs) -> anyhow::Result<Exit> {
     let which = &args.which;
     world::runtime()?.block_on(async {
         let helmfiles = Helmfiles::connect(&which.place).await?;
-        let mut objects = Vec::new();
-        for object in which.read(&helmfiles).await? {
-            let seen = Seen::of(&object);
+        let mut objects = which.read(&helmfiles).await?;
+        let mut failures = Vec::new();
+        for object in &mut objects {
+            let seen = Seen::of(object);
             let title = helmfiles.title(&seen.name);
             if seen.suspended {
                 which.say(&format!("{title} is suspended already"))?;
-                objects.push(object);
-            } else {
-                objects.push(helmfiles.patch(&seen.name, &json!({"spec": {"suspend": true}})).await?);
-                which.say(&format!("{title} is suspended now"))?;
+                continue;
+            }
+            match helmfiles.patch(&seen.name, &json!({"spec": {"suspend": true}})).await {
+                Ok(now) => {
+                    *object = now;
+                    which.say(&format!("{title} is suspended now"))?;
+                }
+                // The others are none the worse for it.
+                Err(error) => failures.push(format!("{error:#}")),
             }
         }
-        which.finish(&objects)?;
-        Ok(Exit::Done)
+        which.finish(&objects, &failures)
     })
 }
 
@@ -109,32 +117,35 @@ pub(super) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
     world::runtime()?.block_on(async {
         let deadline = Instant::now() + patience.timeout.0;
         let helmfiles = Helmfiles::connect(&which.place).await?;
-        let mut objects = Vec::new();
+        let mut objects = which.read(&helmfiles).await?;
+        let mut failures = Vec::new();
         // All are resumed before the first is waited for, so that waiting takes as long as the slowest.
         let mut resumed = Vec::new();
-        for object in which.read(&helmfiles).await? {
-            let seen = Seen::of(&object);
-            let title = helmfiles.title(&seen.name);
-            if seen.suspended {
-                // Removed instead of set to false: nobody has to own the field then.
-                objects.push(helmfiles.patch(&seen.name, &json!({"spec": {"suspend": null}})).await?);
-                resumed.push(objects.len() - 1);
-                if patience.no_wait {
-                    which.say(&format!("{title} is resumed now"))?;
-                }
-            } else {
-                which.say(&format!("{title} is not suspended"))?;
-                objects.push(object);
-            }
-        }
-        let mut failures = Vec::new();
-        for index in resumed.into_iter().filter(|_| !patience.no_wait) {
-            let Some(object) = objects.get_mut(index) else { continue };
+        for object in &mut objects {
             let seen = Seen::of(object);
             let title = helmfiles.title(&seen.name);
-            match until_done(&helmfiles, &seen.name, &Sought::Generation(seen.generation), deadline).await? {
-                End::Interrupted(exit) => return Ok(exit),
-                End::Done { object: now, ready, message } => {
+            if !seen.suspended {
+                which.say(&format!("{title} is not suspended"))?;
+                continue;
+            }
+            // Removed instead of set to false: nobody has to own the field then.
+            match helmfiles.patch(&seen.name, &json!({"spec": {"suspend": null}})).await {
+                Ok(now) => {
+                    *object = now;
+                    if patience.no_wait {
+                        which.say(&format!("{title} is resumed now"))?;
+                    }
+                    resumed.push(object);
+                }
+                Err(error) => failures.push(format!("{error:#}")),
+            }
+        }
+        for object in resumed.into_iter().filter(|_| !patience.no_wait) {
+            let seen = Seen::of(object);
+            let title = helmfiles.title(&seen.name);
+            match until_done(&helmfiles, &seen.name, &Sought::Generation(seen.generation), deadline).await {
+                Ok(End::Interrupted(exit)) => return Ok(exit),
+                Ok(End::Done { object: now, ready, message }) => {
                     *object = now;
                     if ready {
                         which.say(&format!("{title} is ready: {message}"))?;
@@ -142,12 +153,9 @@ pub(super) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
                         failures.push(format!("{title} is not ready: {message}"));
                     }
                 }
+                Err(error) => failures.push(format!("{error:#}")),
             }
         }
-        which.finish(&objects)?;
-        if !failures.is_empty() {
-            bail!("{}", failures.join("; "));
-        }
-        Ok(Exit::Done)
+        which.finish(&objects, &failures)
     })
 }

@@ -312,6 +312,45 @@ async fn suspend_and_resume_change_the_spec_and_say_when_there_is_nothing_to_do(
 }
 
 #[tokio::test]
+async fn one_that_is_late_says_nothing_of_the_others() {
+    let desk = Desk::new("late").await;
+    for name in ["web", "db"] {
+        desk.make(name, json!({"suspend": true})).await;
+    }
+    let operator = async {
+        desk.0.until(&helmfile(), "db", "resumed", |object| object["spec"]["suspend"] != true).await;
+        desk.status("db", "True", "applied", json!({})).await;
+    };
+    let (finished, ()) = tokio::join!(desk.run("resume web db --timeout 5s -o json"), operator);
+    let last = refused(&finished).lines().last().unwrap();
+    let namespace = &desk.0.namespace;
+    assert!(last.starts_with(&format!("error: Helmfile {namespace}/web was not done in time")), "{last}");
+    assert!(!last.contains(&format!("{namespace}/db")), "{last}");
+    let objects: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!(objects["items"].as_array().unwrap().len(), 2, "{objects:#}");
+    assert_eq!(objects["items"][1]["status"]["conditions"][0]["message"], "applied");
+}
+
+#[tokio::test]
+async fn all_who_could_not_be_asked_are_named() {
+    let desk = Desk::new("unasked").await;
+    desk.make("web", json!({})).await;
+    let labels = json!({"app.kubernetes.io/name": "helmfile-applier", "app.kubernetes.io/instance": "web"});
+    let spec = json!({"containers": [{"name": "a", "image": "a"}]});
+    desk.0.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": labels}, "spec": spec})).await;
+    for line in ["explain helmfile web", "logs web"] {
+        let command = format!("{line} --operator-namespace {}", desk.0.namespace);
+        let finished = desk.run(&command).await;
+        let message = refused(&finished);
+        assert!(
+            message.contains("no pod of the applier in") && message.contains("web is Pending"),
+            "{message}"
+        );
+        assert!(message.contains("found no pod of the operator"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn logs_show_what_helmfile_printed() {
     let stage = Deliveries::new(shared().await, "logs", &ONE_RELEASE).await;
     let mut operator = stage.start(&[]).await;

@@ -210,15 +210,12 @@ async fn a_failed_delivery_does_not_look_delivered() {
     assert_eq!(helm.diff(&[]).await.is(CHANGED), note);
 
     let client = helm.plane.client().await;
-    let newest = release::newest(&client, &helm.namespace, "web").await.unwrap().unwrap();
-    let deployed = release::deployed(&client, &helm.namespace, "web").await.unwrap().unwrap();
-    assert_eq!((newest.revision, newest.status), (2, release::ReleaseStatus::Failed));
+    let histories = release::histories(&client, &helm.namespace).await.unwrap();
+    let found: Vec<_> = histories["web"].iter().map(|meta| (meta.revision, meta.status)).collect();
+    assert_eq!(found, [(2, release::ReleaseStatus::Failed), (1, release::ReleaseStatus::Deployed)]);
+    assert_eq!(histories.len(), 1);
+    let deployed = release::get(&client, &histories["web"][1]).await.unwrap();
     assert_eq!((deployed.revision, deployed.chart.as_str()), (1, "chart-0.1.0"));
-    let listed = release::list(&client, &helm.namespace).await.unwrap();
-    assert_eq!(
-        listed.iter().map(|meta| (meta.name.as_str(), meta.revision)).collect::<Vec<_>>(),
-        [("web", 2)]
-    );
 }
 
 #[tokio::test]

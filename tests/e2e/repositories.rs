@@ -104,6 +104,42 @@ async fn a_repository_that_sends_us_elsewhere_takes_no_password_along() {
 }
 
 #[tokio::test]
+async fn a_repository_that_passes_its_password_on_gets_none() {
+    let plane = shared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = Charts::start(Some(("bob", "opensesame"))).await;
+    let open = Charts::start(None).await;
+    let archive = format!("{}/stray-1.0.0.tgz", open.url);
+    let chart = packed(folder.path(), "stray").await;
+    closed.put("stray", "1.0.0", &archive, chart.clone());
+    open.put("stray", "1.0.0", "stray-1.0.0.tgz", chart);
+    let helmfile = |field: &str| {
+        format!(
+            "repositories:\n- {{name: closed, url: '{}', {field}: true}}\nreleases:\n- {{name: one, chart: closed/stray, version: 1.0.0}}\n",
+            closed.url
+        )
+    };
+    let stage = Deliveries::new(
+        plane,
+        "passed-on",
+        &[("pass.yaml", &helmfile("passCredentials")), ("skip.yaml", &helmfile("skipTLSVerify"))],
+    )
+    .await;
+    put(&stage, "Secret", "login", json!({"username": "bob", "password": "opensesame"})).await;
+    let _operator = stage.start(&[]).await;
+    let registries = json!([{"url": closed.url, "secretRef": {"name": "login"}}]);
+    for (name, field) in [("pass", "passCredentials"), ("skip", "skipTLSVerify")] {
+        let source = stage.source(&format!("@{name}.yaml"));
+        stage.apply(name, json!({"source": source, "registries": registries})).await;
+        let object = stage.ready(name, "False", &format!("take `{field}` out of the helmfile")).await;
+        assert_eq!(find(&object, "Ready")["reason"], "HelmfileInvalid", "{:#}", object["status"]);
+    }
+    for asked in [closed.asked(), open.asked()] {
+        assert!(asked.iter().all(|asked| asked.authorization.is_none()), "{asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_password_of_an_oci_registry_goes_to_that_registry_only() {
     let plane = shared().await;
     let folder = tempfile::tempdir().unwrap();

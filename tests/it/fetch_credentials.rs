@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, path::Path};
 use helmfile_operator::helmfile::fetch::{SourceCredentials, SshCredentials};
 
 use super::{
-    fetch_git::{Setup, over_https, read},
+    fetch_setup::{Setup, over_https, read},
     support::{
         git::Repository,
         git_https::Options,

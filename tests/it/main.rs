@@ -11,6 +11,8 @@ mod examples;
 mod explain;
 mod fetch_credentials;
 mod fetch_git;
+mod fetch_hosts;
+mod fetch_setup;
 mod helmfile_page;
 mod offline;
 mod process;

@@ -10,7 +10,7 @@ use helmfile_operator::helmfile::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    fetch_git::{Setup, over_https, read},
+    fetch_setup::{Setup, over_https, read},
     support::{git::Repository, git_https::Options},
 };
 

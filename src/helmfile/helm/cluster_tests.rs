@@ -204,3 +204,31 @@ async fn labels_say_what_a_revision_is() {
     assert_eq!(newest.labels, BTreeMap::from([("tier".to_owned(), "front".to_owned())]));
     assert_eq!(history[1].revision, 1);
 }
+
+#[tokio::test]
+async fn a_silent_api_server_is_not_waited_for() {
+    // It takes connections, and never reads from them.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let cluster = Cluster::new(Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap());
+    let meta = ReleaseMeta {
+        name: "web".to_owned(),
+        namespace: "team".to_owned(),
+        revision: 1,
+        status: ReleaseStatus::Deployed,
+        uid: String::new(),
+        modified: None,
+        labels: BTreeMap::new(),
+    };
+    let all = async { tokio::join!(cluster.history("team", "web"), cluster.get(&meta)) };
+    let (history, release) = tokio::time::timeout(std::time::Duration::from_secs(20), all).await.unwrap();
+    let late = "the API server did not answer in time";
+    assert_eq!(
+        history.unwrap_err().to_string(),
+        format!("failed to list the Helm releases in namespace `team`: {late}")
+    );
+    assert_eq!(
+        release.unwrap_err().to_string(),
+        format!("failed to read Secret `team/sh.helm.release.v1.web.v1`: {late}")
+    );
+}

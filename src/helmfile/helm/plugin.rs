@@ -12,7 +12,7 @@ use super::{
     cluster::Cluster,
     inputs::Job,
     live::{Live, LiveError, Sides},
-    release::{Release, ReleaseError, ReleaseMeta},
+    release::{Release, ReleaseError},
     render::{Helm, RenderError},
 };
 pub use super::{
@@ -33,12 +33,6 @@ pub struct Outcome {
     pub changed: bool,
     /// In the form that was asked for. Of the forms for people, empty when nothing has changed and there are no notes.
     pub text: String,
-    /// What there is to say besides. Part of the text where that is for people.
-    pub notes: Vec<String>,
-    /// The revision that the comparison is with, and the UID of its Secret.
-    pub deployed: Option<(u32, String)>,
-    /// The newest revision, whatever its status.
-    pub newest: Option<ReleaseMeta>,
 }
 
 /// Why there is no comparison.
@@ -133,14 +127,12 @@ fn outcome(args: &UpgradeArgs, namespace: &str, state: &State, sides: Sides) -> 
     let differences = diff::compare(sides.old, sides.new);
     let note = state.note(namespace, &args.release);
     let changed = note.is_some() || !differences.is_empty();
-    let notes: Vec<String> = note.into_iter().chain(sides.notes).collect();
     let mut text = String::new();
     if !args.view.format.is_json() {
-        text.extend(notes.iter().flat_map(|note| [note.as_str(), "\n\n"]));
+        text.extend(note.iter().chain(&sides.notes).flat_map(|note| [note.as_str(), "\n\n"]));
     }
     text.push_str(&diff::print(&differences, &args.view));
-    let deployed = state.deployed.as_ref().map(|meta| (meta.revision, meta.uid.clone()));
-    Outcome { changed, text, notes, deployed, newest: state.newest.clone() }
+    Outcome { changed, text }
 }
 
 /// Ends a question to the cluster that gets no answer.

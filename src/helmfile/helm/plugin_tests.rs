@@ -1,4 +1,7 @@
-use crate::helmfile::{diff::Format, helm::release::ReleaseStatus};
+use crate::helmfile::{
+    diff::Format,
+    helm::release::{ReleaseMeta, ReleaseStatus},
+};
 
 use super::*;
 
@@ -42,9 +45,8 @@ fn hooks_are_compared_as_asked() {
     }
 }
 
-/// A state of which the newest revision has failed, and sides that differ in one object, with something said of another.
-fn found(format: Format) -> Outcome {
-    let meta = |revision, status| ReleaseMeta {
+fn meta(revision: u32, status: ReleaseStatus) -> ReleaseMeta {
+    ReleaseMeta {
         name: "web".into(),
         namespace: "team".into(),
         revision,
@@ -52,7 +54,11 @@ fn found(format: Format) -> Outcome {
         uid: format!("uid-{revision}"),
         modified: None,
         labels: std::collections::BTreeMap::new(),
-    };
+    }
+}
+
+/// A state of which the newest revision has failed, and sides that differ in one object, with something said of another.
+fn found(format: Format) -> Outcome {
     let state = State {
         newest: Some(meta(4, ReleaseStatus::Failed)),
         deployed: Some(meta(3, ReleaseStatus::Deployed)),
@@ -70,20 +76,13 @@ fn notes_are_for_people() {
     assert!(people.text.contains("\n\nremark\n\nteam, a, Pod (v1) to be added.\n"), "{}", people.text);
     let programs = found(Format::Json);
     assert!(serde_json::from_str::<serde_json::Value>(&programs.text).unwrap().is_array());
-    assert_eq!((programs.notes.len(), programs.changed), (2, true));
-}
-
-#[test]
-fn an_outcome_says_what_was_compared() {
-    let found = found(Format::Diff);
-    assert_eq!(found.deployed, Some((3, "uid-3".to_owned())));
-    assert_eq!(found.newest.map(|meta| meta.revision), Some(4));
+    assert!(programs.changed);
 }
 
 #[test]
 fn a_remark_is_no_change() {
     let state = State { newest: None, deployed: None };
-    let deployed = ReleaseMeta { status: ReleaseStatus::Deployed, ..found(Format::Diff).newest.unwrap() };
+    let deployed = meta(3, ReleaseStatus::Deployed);
     let same = State { newest: Some(deployed.clone()), deployed: Some(deployed) };
     let sides = || Sides { notes: vec!["remark".into()], ..Sides::default() };
     let args = UpgradeArgs::default();

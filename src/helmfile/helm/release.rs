@@ -8,7 +8,7 @@ use kube::{Api, Client, api::ListParams};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::cluster::describe;
+use crate::cluster::{describe, in_time};
 
 /// What Helm says about a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -328,20 +328,6 @@ impl From<Raw> for Release {
     }
 }
 
-/// The newest revision of each release in a namespace, by name. Only metadata is transferred.
-///
-/// # Errors
-/// When the API server does not answer or refuses.
-pub async fn list(client: &Client, namespace: &str) -> Result<Vec<ReleaseMeta>, ReleaseError> {
-    Ok(newest_of_each(revisions(client, namespace, "owner=helm").await?))
-}
-
-fn newest_of_each(mut all: Vec<ReleaseMeta>) -> Vec<ReleaseMeta> {
-    all.sort_by(|one, other| one.name.cmp(&other.name).then(other.revision.cmp(&one.revision)));
-    all.dedup_by(|later, first| later.name == first.name);
-    all
-}
-
 /// All revisions of one release, newest first. Only metadata is transferred.
 ///
 /// # Errors
@@ -371,29 +357,6 @@ pub async fn histories(
     Ok(histories)
 }
 
-/// The newest revision of a release, whatever its status.
-///
-/// # Errors
-/// When the API server does not answer or refuses, or the Secret is damaged.
-pub async fn newest(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
-    match history(client, namespace, name).await?.first() {
-        Some(meta) => get(client, meta).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// The last deployed revision of a release.
-///
-/// # Errors
-/// When the API server does not answer or refuses, or the Secret is damaged.
-pub async fn deployed(client: &Client, namespace: &str, name: &str) -> Result<Option<Release>, ReleaseError> {
-    let all = history(client, namespace, name).await?;
-    match all.iter().find(|meta| meta.status == ReleaseStatus::Deployed) {
-        Some(meta) => get(client, meta).await.map(Some),
-        None => Ok(None),
-    }
-}
-
 /// One revision with its content.
 ///
 /// # Errors
@@ -401,7 +364,7 @@ pub async fn deployed(client: &Client, namespace: &str, name: &str) -> Result<Op
 pub async fn get(client: &Client, meta: &ReleaseMeta) -> Result<Release, ReleaseError> {
     let (namespace, secret) = (meta.namespace.clone(), meta.secret_name());
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let found = match api.get(&secret).await {
+    let found = match in_time(api.get(&secret)).await {
         Ok(found) => found,
         Err(source) => return Err(ReleaseError::Get { namespace, secret, cause: Box::new(source) }),
     };
@@ -423,7 +386,7 @@ async fn revisions(
     let mut found = Vec::new();
     loop {
         let failed = |source| ReleaseError::List { namespace: namespace.to_owned(), cause: Box::new(source) };
-        let page = api.list_metadata(&params).await.map_err(failed)?;
+        let page = in_time(api.list_metadata(&params)).await.map_err(failed)?;
         found.extend(page.items.iter().filter_map(ReleaseMeta::of));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
@@ -538,21 +501,5 @@ mod tests {
             "taken along from revision 1"
         );
         assert_eq!(modified(json!({})), None);
-    }
-
-    #[test]
-    fn of_each_release_the_newest_is_listed() {
-        let meta = |name: &str, revision| ReleaseMeta {
-            name: name.into(),
-            namespace: "n".into(),
-            revision,
-            status: ReleaseStatus::Superseded,
-            uid: String::new(),
-            modified: None,
-            labels: BTreeMap::new(),
-        };
-        let listed = newest_of_each(vec![meta("b", 9), meta("a", 2), meta("b", 10), meta("a", 1)]);
-        assert_eq!(listed, [meta("a", 2), meta("b", 10)]);
-        assert_eq!(listed[1].secret_name(), "sh.helm.release.v1.b.v10");
     }
 }

@@ -38,16 +38,6 @@ impl Traits {
         let given_up = || self.named.iter().any(|version| !served.contains(version));
         self.lookup || (self.api_versions && (served.is_empty() || given_up()))
     }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.lookup |= other.lookup;
-        self.api_versions |= other.api_versions;
-        self.revision |= other.revision;
-        self.named.extend(other.named);
-        self
-    }
 }
 
 /// The groups of Helm's own list that have, or had, more than one version.

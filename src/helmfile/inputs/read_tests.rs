@@ -351,6 +351,30 @@ fn each_registry_gets_its_own_credentials_only() {
 }
 
 #[test]
+fn of_several_logins_for_parts_of_a_host_none_is_guessed() {
+    let read = |auths: Value| {
+        let spec = json!({"registries": [{"host": "ghcr.io", "secretRef": {"name": "many"}}]});
+        read(spec, &[("s", "many", docker(&auths))])
+    };
+    let auth = |pair: &str| json!({"auth": BASE64_STANDARD.encode(pair)});
+    let (a, b, all) = (auth("a:one"), auth("b:two"), auth("all:three"));
+    for (auths, expected) in [
+        (json!({"ghcr.io/a": a, "ghcr.io/b": b, "ghcr.io": all}), &all),
+        (json!({"ghcr.io/a": a, "ghcr.io": all}), &all),
+        (json!({"ghcr.io/a": a, "quay.io": b}), &a),
+        (json!({"ghcr.io/a": a, "ghcr.io/b": a}), &a),
+    ] {
+        let found = read(auths.clone()).unwrap().registry_config.unwrap();
+        assert_eq!(&found["auths"]["ghcr.io"], expected, "{auths}");
+    }
+    assert_eq!(
+        read(json!({"ghcr.io/a": a, "ghcr.io/b": b})).unwrap_err().1,
+        "registries[0] names Secret `many`, whose key `.dockerconfigjson` has different entries for parts of `ghcr.io` \
+         (`ghcr.io/a`, `ghcr.io/b`), and helm knows one login for a host; write the entry `ghcr.io`"
+    );
+}
+
+#[test]
 fn keys_of_age_are_joined() {
     let all = [(
         "s",

@@ -97,15 +97,28 @@ fn login(place: &Place<'_>, secret: &Object, host: &str) -> Result<(String, Stri
         .ok_or_else(|| place.invalid(format!("entry for `{host}` has no user and password that can be read")))
 }
 
-/// The entry of exactly this host.
+/// The entry of exactly this host. Helm knows one login for a host, so of entries for parts of it there may be only one.
 fn entry(place: &Place<'_>, secret: &Object, host: &str) -> Result<Map<String, Value>, InputError> {
     let text = place.needed(secret, FILE)?;
     let file: Value = serde_json::from_str(text)
         .map_err(|error| place.invalid(format!("key `{FILE}` is no JSON (line {})", error.line())))?;
     let auths = file.get("auths").and_then(Value::as_object).cloned().unwrap_or_default();
-    let is_it = |name: &str| address(host_of(name)) == address(host);
-    let found = auths.iter().find(|(name, _)| is_it(name)).and_then(|(_, entry)| entry.as_object().cloned());
-    found.ok_or_else(|| {
+    let exact = auths.get(host).or_else(|| auths.get(address(host)));
+    let near: Vec<_> = auths.iter().filter(|(name, _)| address(host_of(name)) == address(host)).collect();
+    let found = match (exact, near.as_slice()) {
+        (Some(entry), _) => Some(entry),
+        (None, [(_, first), others @ ..]) if others.iter().all(|(_, other)| other == first) => Some(*first),
+        (None, []) => None,
+        (None, several) => {
+            let names: Vec<String> = several.iter().map(|(name, _)| format!("`{name}`")).collect();
+            return Err(place.invalid(format!(
+                "key `{FILE}` has different entries for parts of `{host}` ({}), and helm knows one login for a host; write the \
+                 entry `{host}`",
+                names.join(", ")
+            )));
+        }
+    };
+    found.and_then(Value::as_object).cloned().ok_or_else(|| {
         let there: Vec<String> = auths.keys().map(|name| format!("`{}`", host_of(name))).collect();
         let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
         place.invalid(format!("key `{FILE}` has no entry for `{host}`; it has {there}"))

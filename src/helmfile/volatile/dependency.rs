@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     call::File,
     reason::Reason,
-    reference::{is_exact, is_pinned, is_remote},
+    reference::{is_exact, is_remote},
 };
 
 /// What a file asks for that is a chart's or a kustomization's own.
@@ -71,7 +71,8 @@ fn kustomization(file: File<'_>, document: &Value, found: &mut Vec<Reason>) {
         let is_host = HOSTS.iter().any(|host| path.starts_with(host));
         // An inline patch may have anything in it.
         let is_reference = !path.contains('\n');
-        if is_reference && (is_remote(path) || is_host || path.contains('?')) && !is_pinned(path) {
+        // Pinned or not, nobody has seen what it asks for in its turn.
+        if is_reference && (is_remote(path) || is_host || path.contains('?')) {
             found.push(Reason::Remote { url: path.to_owned(), at: file.place(&[path]) });
         }
     }
@@ -127,11 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn kustomizations_stay_in_the_source_or_are_pinned() {
+    fn kustomizations_stay_in_the_source() {
         let commit = "0123456789abcdef0123456789abcdef01234567";
         for (text, expected) in [
             ("resources: [a.yaml, ../b]\npatches: [{path: c.yaml}, {patch: 'x?'}]", None),
-            (&*format!("resources: ['https://h/o/r?ref={commit}']"), None),
+            (
+                &*format!("resources: ['https://h/o/r?ref={commit}']"),
+                Some(&*format!("`https://h/o/r?ref={commit}` in kustomization.yaml line 1")),
+            ),
             (
                 "resources: ['https://h/o/r?ref=v1']",
                 Some("`https://h/o/r?ref=v1` in kustomization.yaml line 1"),

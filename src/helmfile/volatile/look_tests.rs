@@ -119,6 +119,23 @@ fn a_file_matters_once_it_is_named() {
 }
 
 #[test]
+fn a_file_matters_that_a_template_may_name() {
+    let secret = ("deploy/regions/eu", "password: ref+vault://a\n");
+    let helmfile = |name: &str| format!("releases:\n- name: a\n  chart: ../charts/app\n  values: [{name}]\n");
+    let said = |name: &str| {
+        said_of(
+            &source(&[("deploy/helmfile.yaml.gotmpl", &helmfile(name)), secret]),
+            "deploy/helmfile.yaml.gotmpl",
+        )
+    };
+    assert!(said("regions/us").is_empty());
+    assert_eq!(
+        said("'regions/{{ .Values.region }}'"),
+        ["values from `ref+vault` in deploy/regions/eu line 1"]
+    );
+}
+
+#[test]
 fn packed_charts_are_looked_into() {
     let dir = source(PLAIN);
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -26,27 +26,41 @@ pub(super) fn is_in(path: &str, folder: &str) -> bool {
 
 /// All that could be a file's name, or a part of one, in texts.
 #[derive(Debug, Default)]
-pub(super) struct Mentions(BTreeSet<String>);
+pub(super) struct Mentions {
+    words: BTreeSet<String>,
+    /// Folders of which any file may be meant: `values/{{ .Values.region }}`.
+    folders: BTreeSet<String>,
+}
+
+/// What stands for a part of a path that only a run of the template or a look at the files shows.
+const OPEN: [&str; 3] = ["{{", "%", "*"];
 
 impl Mentions {
     pub(super) fn add(&mut self, text: &str) {
         let words = text.split(|c: char| !is_of_name(c)).filter(|word| !word.is_empty());
-        self.0.extend(words.map(str::to_owned));
+        self.words.extend(words.map(str::to_owned));
+        let open = OPEN.iter().flat_map(|open| text.match_indices(open));
+        let folders = open.filter_map(|(at, _)| {
+            let path = text.get(..at)?.trim_end_matches(is_of_name).strip_suffix('/')?;
+            path.rsplit(|c: char| !is_of_name(c)).next()
+        });
+        self.folders.extend(folders.filter(|name| !["", ".", ".."].contains(name)).map(str::to_owned));
     }
 
-    /// Whether a file is named, or the hidden folder that it is in. Of a file only the ending counts, too: a template or a
-    /// `*` may stand for the rest.
+    /// Whether a file is named, or the hidden folder that it is in. Of a file only the ending or a folder counts, too: a
+    /// template or a `*` may stand for the rest.
     pub(super) fn name(&self, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap_or(path);
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let hidden = path.split('/').find(|part| part.starts_with('.'));
         let part = hidden.unwrap_or(name);
-        self.0.contains(part) || !part.chars().all(is_of_name) || (hidden.is_none() && self.ending(name))
+        let is_open = || self.ending(name) || folders.split('/').any(|folder| self.folders.contains(folder));
+        self.words.contains(part) || !part.chars().all(is_of_name) || (hidden.is_none() && is_open())
     }
 
     fn ending(&self, name: &str) -> bool {
         let dots = name.char_indices().filter(|&(at, c)| c == '.' && at > 0);
         dots.filter_map(|(at, _)| name.get(at..))
-            .any(|ending| self.0.contains(ending) || self.0.contains(&format!("*{ending}")))
+            .any(|ending| self.words.contains(ending) || self.words.contains(&format!("*{ending}")))
     }
 }
 
@@ -83,7 +97,7 @@ mod tests {
     fn what_is_named_matters() {
         let mut mentions = Mentions::default();
         mentions.add(
-            "a: files/x.txt\nb: {{ readFile `Caddyfile` }}\nc: {{ .x }}.properties\nd: conf/*.ini # .tools/",
+            "a: files/x.txt\nb: {{ readFile `Caddyfile` }}\nc: {{ .x }}.properties\nd: other/a.ini, *.ini # .tools/",
         );
         for (path, expected) in [
             ("x.txt", true),
@@ -100,6 +114,26 @@ mod tests {
             ("README.md", false),
         ] {
             assert_eq!(mentions.name(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_matters_of_which_any_file_may_be_meant() {
+        for (text, expected) in [
+            ("- values/{{ .Values.region }}", true),
+            ("- ./values/of-{{ .Values.region }}.d/x", true),
+            ("{{ readFile (printf \"deploy/values/%s\" .Values.region) }}", true),
+            ("- values/*", true),
+            ("- values/us", false),
+            ("- {{ .Values.region }}", false),
+            ("- {{ .Values.folder }}/{{ .Values.region }}", false),
+            ("- ../{{ .Values.region }}", false),
+            ("- othervalues/{{ .Values.region }}", false),
+        ] {
+            let mut mentions = Mentions::default();
+            mentions.add(text);
+            assert_eq!(mentions.name("deploy/values/eu"), expected, "{text}");
+            assert!(!mentions.name("values.txt") && !mentions.name(".git/values/eu"), "{text}");
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum Reason {
         /// Where.
         at: Place,
     },
-    /// Something on another machine that is not pinned.
+    /// A file on another machine, or a chart there that is not pinned.
     Remote {
         /// Its URL, which may hold a password: shown without.
         url: String,

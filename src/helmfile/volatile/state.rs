@@ -180,12 +180,12 @@ impl Look<'_> {
         }
     }
 
+    /// A file or a folder. What is on another machine was never looked at: though it may always be the same, it may take
+    /// something from elsewhere in its turn.
     fn path(&mut self, path: &str) {
         let at = || self.file.place(&[needle(path)]);
         if is_remote(path) {
-            if !is_literal(path) || !is_pinned(path) {
-                self.found.push(Reason::Remote { url: shown(path), at: at() });
-            }
+            self.found.push(Reason::Remote { url: shown(path), at: at() });
         } else if leads_out(path, self.depth()) {
             self.found.push(Reason::Outside { path: shown(path), at: at() });
         }
@@ -229,7 +229,7 @@ impl Look<'_> {
             if !is_named && !version.is_some_and(is_exact) {
                 self.version(chart);
             }
-        } else {
+        } else if !(is_remote(chart) && is_literal(chart) && is_pinned(chart)) {
             self.path(chart);
         }
     }

@@ -73,14 +73,18 @@ fn releases_have_charts_of_the_source_or_exact_versions() {
 }
 
 #[test]
-fn files_are_in_the_source_or_pinned() {
+fn files_are_in_the_source_and_charts_there_or_pinned() {
     let commit = "0123456789abcdef0123456789abcdef01234567";
     for (text, expected) in [
         ("bases: [a.yaml, ../b.yaml]", None),
         ("helmfiles: [a.yaml, {path: ../b.yaml}, {path: 'a/*.yaml'}]", None),
         ("environments: {default: {values: [a.yaml, {x: 'https://h/a'}], secrets: [s.yaml]}}", None),
         ("repositories: [{name: a, url: 'https://h'}]", None),
-        (&*format!("bases: ['git::https://h/r.git@a.yaml?ref={commit}']"), None),
+        (&*format!("releases: [{{name: a, chart: 'git::https://h/r.git@a?ref={commit}'}}]"), None),
+        (
+            "releases: [{name: a, chart: 'git::https://h/{{ .Values.r }}@a?ref=0123456789abcdef0123456789abcdef01234567'}]",
+            Some("`git::https://h/{{ .Values.r }}@a?ref=0123456789abcdef0123456789abcdef01234567`"),
+        ),
         ("bases: ['https://h/a.yaml']", Some("`https://h/a.yaml`")),
         ("bases: [../../a.yaml]", Some("`../../a.yaml`, which is not in the source,")),
         (
@@ -113,6 +117,19 @@ fn files_are_in_the_source_or_pinned() {
     ] {
         let expected = expected.map(|what| format!("{what} in deploy/helmfile.yaml"));
         assert_eq!(without_line(found(text)), expected, "{text}");
+    }
+    // Always the same, and nobody has seen whether it takes something from elsewhere.
+    let pinned = format!("git::https://h/r.git@a.yaml?ref={commit}");
+    for text in [
+        "bases: ['PINNED']",
+        "helmfiles: ['PINNED']",
+        "helmfiles: [{path: 'PINNED'}]",
+        "environments: {default: {values: ['PINNED']}}",
+        "releases: [{name: a, chart: ./a, values: ['PINNED']}]",
+        "releases: [{name: a, chart: ./a, set: [{name: x, file: 'PINNED'}]}]",
+    ] {
+        let said = without_line(found(&text.replace("PINNED", &pinned)));
+        assert_eq!(said, Some(format!("`{pinned}` in deploy/helmfile.yaml")), "{text}");
     }
 }
 

@@ -129,6 +129,9 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn tell(&self, asked: &Asked) -> (Told, Option<Running>) {
+        if let Err(foreign) = asked.check() {
+            return (Told::refuse(foreign), None);
+        }
         let command = match classify(&asked.args) {
             Ok(command) => command,
             Err(malformed) => return (Told::refuse(malformed), None),
@@ -152,8 +155,9 @@ impl<'a> Session<'a> {
                 self.change(asked, self.id(namespace, release), false).await
             }
             Command::AddRepository { url, .. } => match self.credentials(asked, url) {
-                Some(repository) => (self.add_repository(asked, repository).await, None),
-                None => self.become_helm(asked).await,
+                Ok(Some(repository)) => (self.add_repository(asked, repository).await, None),
+                Ok(None) => self.become_helm(asked).await,
+                Err(objection) => (Told::refuse(&objection.message), None),
             },
             Command::Dependencies { .. } | Command::Other => self.become_helm(asked).await,
         }

@@ -1,17 +1,29 @@
 //! `helm repo add` with credentials of the spec: the password goes through a pipe, and only to the host that it is for.
 
-use super::answer::Session;
+use super::{answer::Session, heard::Objection};
 use crate::helmfile::{
+    api::names::reason,
     helm::front::{Asked, Told},
     inputs::Repository,
 };
 
 impl Session<'_> {
     /// The credentials for a repository, unless the helmfile has some of its own for it.
-    pub(super) fn credentials(&self, asked: &Asked, url: &str) -> Option<&Repository> {
+    ///
+    /// # Errors
+    /// When the helmfile would have helm send them to others as well.
+    pub(super) fn credentials(&self, asked: &Asked, url: &str) -> Result<Option<&Repository>, Objection> {
         let has_own =
             asked.args.iter().any(|arg| arg.starts_with("--username") || arg.starts_with("--password"));
-        if has_own { None } else { best(self.setting.repositories, url) }
+        let Some(found) = best(self.setting.repositories, url).filter(|_| !has_own) else { return Ok(None) };
+        match leak(&asked.args, &found.url) {
+            None => Ok(Some(found)),
+            Some(message) => Err(self.objection(&Objection {
+                reason: reason::HELMFILE_INVALID,
+                message,
+                permanent: false,
+            })),
+        }
     }
 
     /// Adds it.
@@ -32,9 +44,47 @@ fn best<'a>(repositories: &'a [Repository], url: &str) -> Option<&'a Repository>
     repositories.iter().filter(covers).max_by_key(|repository| repository.url.len())
 }
 
+/// Flags of `helm repo add` that give a password to more than one host: the flag, its field in a helmfile, to whom.
+const LEAKS: [(&str, &str, &str); 2] = [
+    ("--pass-credentials", "passCredentials", "every host that the repository's index names"),
+    ("--insecure-skip-tls-verify", "skipTLSVerify", "whoever answers in the repository's place"),
+];
+
+/// Why a login of the spec for `url` must not be added to such a call; `None` when it may.
+fn leak(args: &[String], url: &str) -> Option<String> {
+    let is_on = |flag: &str, arg: &String| {
+        arg.strip_prefix(flag)
+            .is_some_and(|rest| rest.is_empty() || (rest.starts_with('=') && rest != "=false"))
+    };
+    let (_, field, whom) = LEAKS.iter().find(|(flag, ..)| args.iter().any(|arg| is_on(flag, arg)))?;
+    Some(format!(
+        "the login that the spec's `registries` have for {url} would go to {whom}, since the helmfile says `{field}` for that \
+         repository; take `{field}` out of the helmfile, or the repository out of `registries`"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_not_added_where_helm_would_pass_it_on() {
+        let said = |more: &str| {
+            let line = format!("repo add a https://h/charts --force-update {more}");
+            leak(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), "https://h/charts")
+        };
+        for (more, field) in [
+            ("--pass-credentials", "passCredentials"),
+            ("--pass-credentials=true", "passCredentials"),
+            ("--insecure-skip-tls-verify", "skipTLSVerify"),
+        ] {
+            let said = said(more).unwrap();
+            assert!(said.contains("https://h/charts") && said.contains(&format!("`{field}`")), "{said}");
+        }
+        for more in ["", "--pass-credentials=false", "--ca-file /x"] {
+            assert_eq!(said(more), None, "{more}");
+        }
+    }
 
     #[test]
     fn a_password_goes_nowhere_else() {

@@ -52,18 +52,74 @@ pub enum Command<'a> {
 )]
 pub struct Malformed(pub String);
 
+/// Flags of helm itself that may stand before a subcommand, with a value. So may `--debug`, `--help` and their kind, without.
+const GLOBAL: [&str; 17] = [
+    "--burst-limit",
+    "--color",
+    "--colour",
+    "--content-cache",
+    "--kube-apiserver",
+    "--kube-as-group",
+    "--kube-as-user",
+    "--kube-ca-file",
+    "--kube-context",
+    "--kube-tls-server-name",
+    "--kube-token",
+    "--kubeconfig",
+    "--namespace",
+    "--qps",
+    "--registry-config",
+    "--repository-cache",
+    "--repository-config",
+];
+const GLOBAL_SWITCHES: [&str; 4] = ["--debug", "--help", "--kube-insecure-skip-tls-verify", "-h"];
+
+/// A call from its subcommand on.
+fn subcommand(args: &[String]) -> Result<&[String], Malformed> {
+    let mut rest = args;
+    while let [flag, others @ ..] = rest
+        && flag.starts_with('-')
+    {
+        let (name, value) = parts(flag);
+        rest = match value {
+            _ if GLOBAL_SWITCHES.contains(&name) => others,
+            Some(_) if name == "-n" || GLOBAL.contains(&name) => others,
+            None if name == "-n" || GLOBAL.contains(&name) => others.get(1..).unwrap_or_default(),
+            _ => return Err(Malformed(name.to_owned())),
+        };
+    }
+    Ok(rest)
+}
+
+/// A flag, and the value that is in the same word.
+fn parts(word: &str) -> (&str, Option<&str>) {
+    match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None if word.starts_with("--") => (word, None),
+        // A letter, and its value right behind it.
+        None => match word.split_at_checked(2) {
+            Some((name, value)) if !value.is_empty() => (name, Some(value)),
+            _ => (word, None),
+        },
+    }
+}
+
 /// Tells what a call wants.
 ///
 /// # Errors
-/// For a call that changes a release, and does not name it where helmfile does.
+/// For a call that changes a release, and does not name it where helmfile does, or one that begins with a flag that helm
+/// does not have: no one knows where its subcommand is.
 pub fn classify(args: &[String]) -> Result<Command<'_>, Malformed> {
-    let words: Vec<&str> = args.iter().take(4).map(String::as_str).collect();
+    let call = subcommand(args)?;
+    let words: Vec<&str> = call.iter().take(4).map(String::as_str).collect();
     let named = |word: &str| !word.is_empty() && !word.starts_with('-');
     Ok(match *words.as_slice() {
         ["version", ..] => Command::Version,
         ["dependency", "build" | "up" | "update", chart, ..] if named(chart) => {
             Command::Dependencies { chart }
         }
+        // What stands before it is meant for helm, which hands it to the plugin.
+        ["diff", "upgrade", ..] if call.len() < args.len() => Command::Other,
         ["diff", "upgrade", ..] => Command::Diff(args.get(2..).unwrap_or_default()),
         ["upgrade", "--install", release, chart] if named(release) && named(chart) => {
             Command::Upgrade { release, namespace: flag(args, &["--namespace", "-n"]) }
@@ -94,8 +150,8 @@ fn flag<'a>(args: &'a [String], names: &[&str]) -> Option<&'a str> {
         if names.contains(&word.as_str()) {
             return next.map(String::as_str);
         }
-        let (name, value) = word.split_once('=')?;
-        names.contains(&name).then_some(value)
+        let (name, value) = parts(word);
+        value.filter(|_| names.contains(&name))
     };
     with_next.filter_map(value).last()
 }
@@ -133,6 +189,17 @@ mod tests {
                 "repo add x https://h/c --force-update",
                 Command::AddRepository { name: "x", url: "https://h/c" },
             ),
+            ("upgrade --install web ./chart -nshop", Command::Upgrade { release, namespace }),
+            (
+                "--kube-context a --debug upgrade --install web ./chart -n shop",
+                Command::Upgrade { release, namespace },
+            ),
+            ("--namespace shop --qps=5 uninstall web", Command::Uninstall { release, namespace }),
+            ("-nshop uninstall web", Command::Uninstall { release, namespace }),
+            ("--debug template web ./chart", Command::Other),
+            ("--namespace shop diff upgrade web ./chart", Command::Other),
+            ("--help", Command::Other),
+            ("--kube-context", Command::Other),
             ("template web ./chart", Command::Other),
             ("pull oci://h/c", Command::Other),
         ] {
@@ -152,9 +219,15 @@ mod tests {
             "install web c",
             "rollback web 1",
             "uninstall --all",
+            "--kube-context a upgrade web ./chart",
+            "--kube-context=a rollback web 1",
+            "--unheard upgrade --install web ./chart",
+            "-x template web ./chart",
         ] {
             assert!(classify(&words(line)).is_err(), "{line}");
         }
+        let secret = words("--unheard=hunter2 uninstall web");
+        assert_eq!(classify(&secret), Err(Malformed("--unheard".to_owned())));
         assert_eq!(classify(&[]), Ok(Command::Other));
     }
 }

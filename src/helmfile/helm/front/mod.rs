@@ -11,7 +11,7 @@ mod wire;
 
 pub use client::main;
 pub use command::{Command, Malformed, classify};
-pub use wire::{Asked, SOCKET, Told, in_folder};
+pub use wire::{Asked, Foreign, SOCKET, Told, in_folder};
 
 /// The name under which the executable is the front.
 pub const NAME: &str = "helm";
