@@ -234,8 +234,9 @@ impl Work {
                     Err(error) => return Err(error.into()),
                 }
             }
-            // Delivered, and not healthy yet: whoever waits for the end waits for that.
-            let under_way = api::is_true(&answer.status.conditions, names::RECONCILING);
+            // Delivered, and not healthy yet, or delivered by somebody else just now: whoever waits for the end waits for that.
+            let elsewhere = answer.verdict == Verdict::BackingOff;
+            let under_way = elsewhere || api::is_true(&answer.status.conditions, names::RECONCILING);
             match self.mode {
                 Mode::Once { detailed } if !under_way => return self.conclude(&answer, detailed && changed),
                 Mode::Forever if answer.status_changed => self.say(&answer)?,
@@ -245,6 +246,9 @@ impl Work {
             tokio::select! {
                 () = stop.cancelled() => return Err(Stopped.into()),
                 () = tokio::time::sleep(answer.again.unwrap_or(FETCH_TIMEOUT)) => {}
+            }
+            if elsewhere {
+                self.subject.status = self.applier.recall(&self.subject.memory).await?;
             }
         }
     }

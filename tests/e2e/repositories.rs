@@ -119,24 +119,38 @@ async fn a_repository_that_passes_its_password_on_gets_none() {
             closed.url
         )
     };
+    let unchecked = format!(
+        "repositories:\n- {{name: closed, url: '{}'}}\nreleases:\n- {{name: one, chart: closed/stray, version: 1.0.0, \
+         insecureSkipTLSVerify: true}}\n",
+        closed.url
+    );
     let stage = Deliveries::new(
         plane,
         "passed-on",
-        &[("pass.yaml", &helmfile("passCredentials")), ("skip.yaml", &helmfile("skipTLSVerify"))],
+        &[
+            ("pass.yaml", &helmfile("passCredentials")),
+            ("skip.yaml", &helmfile("skipTLSVerify")),
+            ("release.yaml", &unchecked),
+        ],
     )
     .await;
     put(&stage, "Secret", "login", json!({"username": "bob", "password": "opensesame"})).await;
     let _operator = stage.start(&[]).await;
     let registries = json!([{"url": closed.url, "secretRef": {"name": "login"}}]);
-    for (name, field) in [("pass", "passCredentials"), ("skip", "skipTLSVerify")] {
+    for (name, words) in [
+        ("pass", "take `passCredentials` out of the helmfile"),
+        ("skip", "take `skipTLSVerify` out of the helmfile"),
+        ("release", "the helmfile says `insecureSkipTLSVerify`"),
+    ] {
         let source = stage.source(&format!("@{name}.yaml"));
         stage.apply(name, json!({"source": source, "registries": registries})).await;
-        let object = stage.ready(name, "False", &format!("take `{field}` out of the helmfile")).await;
+        let object = stage.ready(name, "False", words).await;
         assert_eq!(find(&object, "Ready")["reason"], "HelmfileInvalid", "{:#}", object["status"]);
     }
-    for asked in [closed.asked(), open.asked()] {
-        assert!(asked.iter().all(|asked| asked.authorization.is_none()), "{asked:?}");
-    }
+    // The last one gives its login to the index, which is checked, and not to the chart.
+    let given: Vec<_> = closed.asked().into_iter().filter(|asked| asked.authorization.is_some()).collect();
+    assert!(given.iter().all(|asked| asked.path == "/index.yaml"), "{given:?}");
+    assert!(open.asked().iter().all(|asked| asked.authorization.is_none()));
 }
 
 #[tokio::test]

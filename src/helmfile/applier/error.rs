@@ -168,8 +168,8 @@ impl PassError {
 
     /// Whether another applier is at work on the object, or was when this one had to stop. It says in the status how that goes.
     pub(crate) const fn is_elsewhere(&self, subject: &Subject) -> bool {
-        // Where there is no object, nobody else speaks for us.
-        matches!(subject.memory, Memory::Object { .. })
+        // Where nothing is remembered, nobody else speaks for us.
+        !matches!(subject.memory, Memory::Nothing)
             && matches!(
                 self,
                 Self::Lease(LeaseError::Held(_)) | Self::Lost(_) | Self::Workspace(WorkspaceError::Busy)

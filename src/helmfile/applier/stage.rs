@@ -195,6 +195,7 @@ impl<'a> Stage<'a> {
             versions: applier.cache.join("helm-versions"),
             slots: &self.slots,
             repositories: &self.delivery.inputs.repositories,
+            has_logins: self.delivery.inputs.has_logins(),
             mode,
             unlock: unlock(subject.annotation(annotation::UNLOCK)),
             stop: &self.ending,

@@ -41,6 +41,11 @@ pub struct Repository {
 }
 
 impl Inputs {
+    /// Whether helm finds logins, for repositories or for registries.
+    pub fn has_logins(&self) -> bool {
+        self.registry_config.is_some() || !self.repositories.is_empty()
+    }
+
     /// Everything that can change what helmfile makes, for a digest. It holds secrets, and some of them are easily
     /// guessed: a digest that others can read has to be keyed.
     ///

@@ -62,6 +62,8 @@ pub(crate) struct Setting<'a> {
     pub slots: &'a Slots,
     /// Chart repositories with credentials.
     pub repositories: &'a [Repository],
+    /// Whether helm finds logins of the spec, for repositories or registries.
+    pub has_logins: bool,
     /// What for.
     pub mode: Mode,
     /// Releases that may be unlocked though somebody else has locked them.
@@ -136,6 +138,10 @@ impl<'a> Session<'a> {
             Ok(command) => command,
             Err(malformed) => return (Told::refuse(malformed), None),
         };
+        let adds = matches!(command, Command::AddRepository { .. });
+        if !adds && let Some(objection) = self.unchecked(asked) {
+            return (Told::refuse(&objection.message), None);
+        }
         match command {
             Command::Version => (self.version(asked).await, None),
             Command::Dependencies { chart }

@@ -26,6 +26,21 @@ impl Session<'_> {
         }
     }
 
+    /// Why helm must not make this call: it would hand a login of the spec to whoever answers, as it checks no certificate.
+    pub(super) fn unchecked(&self, asked: &Asked) -> Option<Objection> {
+        let (flag, ..) = LEAKS[1];
+        let is_unchecked = self.setting.has_logins && asked.args.iter().any(|arg| is_on(flag, arg));
+        is_unchecked.then(|| {
+            self.objection(&Objection {
+                reason: reason::HELMFILE_INVALID,
+                message: "the logins of the spec's `registries` would go to whoever answers in a registry's place, since the helmfile \
+                          says `insecureSkipTLSVerify` or `skipTLSVerify`; take that out of the helmfile, or the logins out of the spec"
+                    .to_owned(),
+                permanent: false,
+            })
+        })
+    }
+
     /// Adds it.
     pub(super) async fn add_repository(&self, asked: &Asked, repository: &Repository) -> Told {
         let login = ["--username".to_owned(), repository.username.clone(), "--password-stdin".to_owned()];
@@ -52,15 +67,16 @@ const LEAKS: [(&str, &str, &str); 2] = [
 
 /// Why a login of the spec for `url` must not be added to such a call; `None` when it may.
 fn leak(args: &[String], url: &str) -> Option<String> {
-    let is_on = |flag: &str, arg: &String| {
-        arg.strip_prefix(flag)
-            .is_some_and(|rest| rest.is_empty() || (rest.starts_with('=') && rest != "=false"))
-    };
     let (_, field, whom) = LEAKS.iter().find(|(flag, ..)| args.iter().any(|arg| is_on(flag, arg)))?;
     Some(format!(
         "the login that the spec's `registries` have for {url} would go to {whom}, since the helmfile says `{field}` for that \
          repository; take `{field}` out of the helmfile, or the repository out of `registries`"
     ))
+}
+
+/// Whether an argument switches a flag on.
+fn is_on(flag: &str, arg: &str) -> bool {
+    arg.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || (rest.starts_with('=') && rest != "=false"))
 }
 
 #[cfg(test)]
