@@ -43,8 +43,10 @@ pub(crate) async fn no_change(plane: &ControlPlane, report: &mut Report) {
                           "metadata": {"name": "four"}, "spec": {"source": source, "refreshInterval": "24h"}});
     scene.apply(manifest).await;
     let helmfile = Gvk::new("apps.mumoshu.github.io", "v1alpha1", "Helmfile");
-    let object =
-        scene.until(&helmfile, "four", "delivered", |object| find(object, "Ready")["status"] == "True").await;
+    let is_settled = |object: &serde_json::Value| {
+        find(object, "Ready")["status"] == "True" && find(object, "Drifted")["status"] == "False"
+    };
+    let object = scene.until(&helmfile, "four", "delivered, and looked at", is_settled).await;
     operator.stop().await;
 
     // Every start of one of these programs leaves a line.
