@@ -1,15 +1,19 @@
 //! Whether the objects of the releases are as these say, and what is remembered of that.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
 use super::inventory::{Release, Whole, shown};
 use crate::{
+    clock,
     cluster::client::Connection,
     contract::{Trigger, WatchOn, WatchRequest},
     helmfile::{
-        api::{DriftSpec, DriftStatus, DriftedObject},
+        api::{
+            ConditionStatus, DriftMode, DriftSpec, DriftStatus, DriftedObject, HelmfileStatus, get,
+            names::DRIFTED,
+        },
         drift::{self, Finding, State},
         helm::{cluster::Cluster, release::ReleaseStatus},
     },
@@ -131,9 +135,58 @@ impl Found {
     }
 }
 
-/// Whether a look at some objects is enough: what is known of the others is all in the status.
-pub(crate) fn is_all_named(before: Option<&DriftStatus>) -> bool {
-    before.is_none_or(|before| usize::try_from(before.count).is_ok_and(|count| count == before.objects.len()))
+/// Which objects are compared with their releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// None.
+    Nothing,
+    /// Those that somebody has touched.
+    Touched,
+    /// All.
+    All,
+}
+
+/// What that depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comparison<'a> {
+    /// What is to be done about drift.
+    pub mode: DriftMode,
+    /// What is known.
+    pub status: &'a HelmfileStatus,
+    /// When all objects were last compared.
+    pub last: Option<Timestamp>,
+    /// How often they are.
+    pub refresh: Duration,
+    /// Whether somebody asks for it.
+    pub wanted: bool,
+    /// Whether somebody may have touched an object.
+    pub touched: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Comparison<'_> {
+    /// Decides.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.mode == DriftMode::Off {
+            return Scope::Nothing;
+        }
+        // Where not all that has drifted is named, or something can't be told, a part can't be set right.
+        let condition = get(&self.status.conditions, DRIFTED);
+        let is_told = condition.is_some_and(|condition| condition.status != ConditionStatus::Unknown);
+        let drift = self.status.drift.as_ref();
+        let is_named = drift
+            .is_none_or(|drift| usize::try_from(drift.count).is_ok_and(|count| count == drift.objects.len()));
+        // A moment in the future is a clock that was wrong.
+        let is_fresh =
+            self.last.is_some_and(|last| last <= self.now && clock::since(self.now, last) < self.refresh);
+        match (is_fresh && !self.wanted && condition.is_some(), self.touched) {
+            (false, _) => Scope::All,
+            (true, true) if !(is_told && is_named) => Scope::All,
+            (true, true) => Scope::Touched,
+            (true, false) => Scope::Nothing,
+        }
+    }
 }
 
 /// The most objects whose changes are waited for; others are seen at the next full look.
@@ -157,7 +210,7 @@ mod tests {
     use super::*;
     use crate::{
         contract::TriggerType,
-        helmfile::{drift::Field, ledger::ReleaseId},
+        helmfile::{api::Condition, drift::Field, ledger::ReleaseId},
         object::Gvk,
     };
 
@@ -243,7 +296,46 @@ mod tests {
         let all = names.iter().map(|name| (name.as_str(), State::Gone)).collect();
         let status = found(all, true).after(None).unwrap();
         assert_eq!((status.count, status.objects.len()), (30, OBJECTS));
-        assert!(!is_all_named(Some(&status)) && is_all_named(None));
+    }
+
+    #[test]
+    fn all_objects_are_compared_from_time_to_time_and_otherwise_those_that_were_touched() {
+        let told = |holds| Condition::new(DRIFTED, holds, "R", "m", at(100));
+        let status = |holds, drift| HelmfileStatus {
+            conditions: vec![told(holds)],
+            drift,
+            ..HelmfileStatus::default()
+        };
+        let fine = status(ConditionStatus::False, None);
+        let quiet = Comparison {
+            mode: DriftMode::Warn,
+            status: &fine,
+            last: Some(at(100)),
+            refresh: Duration::from_mins(10),
+            wanted: false,
+            touched: false,
+            now: at(200),
+        };
+        assert_eq!(quiet.scope(), Scope::Nothing, "somebody waits for health");
+        let touched = Comparison { touched: true, ..quiet };
+        assert_eq!(touched.scope(), Scope::Touched);
+        assert_eq!(Comparison { mode: DriftMode::Off, ..touched }.scope(), Scope::Nothing);
+        let many = DriftStatus { count: 30, objects: Vec::new() };
+        let cut = status(ConditionStatus::True, Some(many));
+        let untold = status(ConditionStatus::Unknown, None);
+        let fresh = HelmfileStatus::default();
+        for all in [
+            Comparison { now: at(700), ..quiet },
+            Comparison { last: None, ..quiet },
+            Comparison { last: Some(at(900)), ..quiet },
+            Comparison { wanted: true, ..quiet },
+            Comparison { status: &fresh, ..quiet },
+            Comparison { status: &cut, ..touched },
+            Comparison { status: &untold, ..touched },
+        ] {
+            assert_eq!(all.scope(), Scope::All, "{all:?}");
+        }
+        assert_eq!(Comparison { status: &untold, ..quiet }.scope(), Scope::Nothing);
     }
 
     #[test]

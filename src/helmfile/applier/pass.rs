@@ -1,6 +1,6 @@
 //! One pass over one Helmfile.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use super::{
     decide::{self, Cause, Decision, Facts, Idle, Wish},
     delivery::{Broken, was_stopped},
     depends,
-    drift::{self, Found},
+    drift::{self, Comparison, Found, Scope},
     equipment::Applier,
     error::PassError,
     inputs,
@@ -34,6 +34,9 @@ use crate::{
     },
 };
 
+/// The files that say when the objects were last looked at, and when all of them were last compared with their releases.
+const LOOKED: &str = "looked";
+const COMPARED: &str = "compared";
 /// When to look again at what another applier delivers.
 const HELD_AGAIN: Duration = Duration::from_secs(5);
 
@@ -124,7 +127,7 @@ impl Applier {
             wait: spec.wait,
             drift: spec.drift.mode != DriftMode::Off,
             touched: !subject.touched.is_empty(),
-            last_look: self.last_look(subject),
+            last_look: self.last_look(subject, spec),
             wish: Wish {
                 pass: subject.wish(annotation::REQUESTED_AT).is_some(),
                 force: subject.wish(annotation::FORCE_AT).is_some(),
@@ -171,7 +174,8 @@ impl Applier {
     async fn look(&self, delivery: &Delivery<'_>, touched: bool, observer: &mut Observer) -> Answer {
         let Delivery { subject, spec, .. } = delivery;
         let before = heard(subject, &subject.status);
-        let few = touched && drift::is_all_named(before.drift.as_ref());
+        let scope = self.drift_scope(delivery);
+        let few = touched && scope != Scope::All;
         let (connection, whole) = match self.objects(delivery).await {
             Ok(found) => found,
             // What was delivered is no less so because nobody can tell what has become of it since.
@@ -190,20 +194,40 @@ impl Applier {
             }
             (false, false) => Some(Health::Good),
         };
-        let found = match spec.drift.mode {
-            DriftMode::Off => None,
-            DriftMode::Warn => {
-                let touched = few.then_some(subject.touched.as_slice());
-                Some(drift::look(&connection, &whole, &spec.drift, touched, self.clock.now()).await)
+        let now = self.clock.now();
+        let found = match scope {
+            Scope::Nothing => None,
+            Scope::Touched => {
+                Some(drift::look(&connection, &whole, &spec.drift, Some(&subject.touched), now).await)
             }
+            Scope::All => Some(drift::look(&connection, &whole, &spec.drift, None, now).await),
         };
-        if !few {
-            self.looked(subject);
+        if !few && spec.wait {
+            self.note_time(subject, LOOKED);
+        }
+        if scope == Scope::All {
+            self.note_time(subject, COMPARED);
         }
         let turn = Turn::Looked(health, found);
         let mut answer = self.answer(subject, &before, &turn, None, Verdict::UpToDate);
         answer.again = Some(self.again(spec, &answer.status));
         answer
+    }
+
+    /// Whose drift is asked for. Not of all objects each time somebody waits for their health: that is often.
+    fn drift_scope(&self, delivery: &Delivery<'_>) -> Scope {
+        let Delivery { subject, spec, .. } = delivery;
+        let facts = self.facts(delivery);
+        Comparison {
+            mode: spec.drift.mode,
+            status: &subject.status,
+            last: self.time(subject, COMPARED),
+            refresh: facts.refresh,
+            wanted: facts.wish.pass,
+            touched: facts.touched,
+            now: facts.now,
+        }
+        .scope()
     }
 
     /// The objects of the releases, and the cluster that they are in.
@@ -322,7 +346,7 @@ impl Applier {
             }
         };
         let health = look(&connection, whole, delivery.spec.timeout.0, &delivery.scrub(), observer).await;
-        self.looked(delivery.subject);
+        self.note_time(delivery.subject, LOOKED);
         health
     }
 
@@ -337,18 +361,22 @@ impl Applier {
         pause.min(spec.interval.0).max(Duration::from_secs(1))
     }
 
-    fn look_file(&self, subject: &Subject) -> PathBuf {
-        self.folder(subject).join("looked")
+    /// When all was last done that a look does for this spec; `None` when something of it never was.
+    fn last_look(&self, subject: &Subject, spec: &HelmfileSpec) -> Option<Timestamp> {
+        let wanted = [(spec.wait, LOOKED), (spec.drift.mode != DriftMode::Off, COMPARED)];
+        let times =
+            wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, what)| self.time(subject, what));
+        times.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
-    /// When the objects were last looked at. Nobody else has to know, so that it is in no status.
-    fn last_look(&self, subject: &Subject) -> Option<Timestamp> {
-        let text = std::fs::read_to_string(self.look_file(subject)).ok()?;
+    /// When something was last done. Nobody else has to know, so that it is in no status.
+    fn time(&self, subject: &Subject, what: &str) -> Option<Timestamp> {
+        let text = std::fs::read_to_string(self.folder(subject).join(what)).ok()?;
         text.trim().parse().ok()
     }
 
-    fn looked(&self, subject: &Subject) {
-        let file = self.look_file(subject);
+    fn note_time(&self, subject: &Subject, what: &str) {
+        let file = self.folder(subject).join(what);
         if let Err(error) = std::fs::write(&file, self.clock.now().to_string()) {
             tracing::warn!(file = %file.display(), %error, "failed to note when the objects were looked at");
         }
