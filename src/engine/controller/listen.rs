@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use super::{
     context::{Controller, Kind, Shared},
-    difference::merge_patch,
     gone::Gone,
     ownership::claimant,
     queue::{Queue, deleted},
@@ -226,20 +225,8 @@ impl Ears {
         {
             self.queue.plan(&change.key, TriggerType::Resync, Instant::now() + period);
         }
-        // That an object is gone or going matters to us, whatever the entry chooses; not each word on how it goes, which may be
-        // our own.
-        let goes = match (why, before, after) {
-            (TriggerType::Deleted, ..) => true,
-            (TriggerType::Deleting, Some(before), Some(after)) => {
-                let updated = Trigger::plain(TriggerType::Updated);
-                !object::is_terminating(before)
-                    || !is_status_only(before, after)
-                    || (entry.wakes.on.contains(&TriggerType::Updated)
-                        && self.holds(&updated, Some(before), Some(after)))
-            }
-            (why, ..) => why == TriggerType::Deleting,
-        };
-        if wakes || goes {
+        // That an object is gone or going matters to us, whatever the entry chooses.
+        if wakes || matches!(why, TriggerType::Deleted | TriggerType::Deleting) {
             self.queue.add(&change.key, trigger, version);
         }
     }
@@ -251,18 +238,6 @@ impl Ears {
         let facts = Facts { object, old: old.map(AsRef::as_ref), trigger: Some(trigger) };
         holds(self.entry.wakes.when.as_ref(), &self.entry, &self.warned, &facts)
     }
-}
-
-/// Whether nothing but its status tells an object from what it was.
-fn is_status_only(before: &Value, after: &Value) -> bool {
-    let rest = |object: &Value| {
-        let mut object = object.clone();
-        if let Some(object) = object.as_object_mut() {
-            object.remove("status");
-        }
-        object
-    };
-    merge_patch(&rest(before), &rest(after)).is_none()
 }
 
 /// Whether a `when` of the entry is true. What can't be decided counts: rather once too often than never. `warned` is whether

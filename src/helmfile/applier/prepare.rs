@@ -167,13 +167,8 @@ impl Applier {
             return Ok(Key::local(&file)?);
         }
         Ok(match &subject.memory {
-            Memory::Object { .. } => {
+            Memory::Object { .. } | Memory::ConfigMap { .. } => {
                 Key::shared(&place(subject, spec, link, names::KEY).await?, &file).await?
-            }
-            Memory::ConfigMap { namespace, name } => {
-                let client = link.home().await?.client.clone();
-                let place = Place { client, namespace: namespace.clone(), name: name.clone(), owner: None };
-                Key::shared(&place, &file).await?
             }
             Memory::Folder(folder) => Key::local(&folder.join("key"))?,
             Memory::Nothing => Key::local(&file)?,
@@ -188,16 +183,10 @@ impl Applier {
         link: &Link<'_>,
     ) -> Result<Ledger, PassError> {
         Ok(match &subject.memory {
-            Memory::Object { .. } => {
+            Memory::Object { .. } | Memory::ConfigMap { .. } => {
                 Ledger::ConfigMap(Box::new(place(subject, spec, link, names::RECORD).await?))
             }
             Memory::Folder(folder) => Ledger::Folder(folder.clone()),
-            Memory::ConfigMap { namespace, name } => Ledger::ConfigMap(Box::new(Place {
-                client: link.home().await?.client.clone(),
-                namespace: namespace.clone(),
-                name: name.clone(),
-                owner: None,
-            })),
             Memory::Nothing => Ledger::Nowhere,
         })
     }
@@ -218,7 +207,8 @@ impl Applier {
 }
 
 /// Where an object of ours beside the Helmfile is. It goes with the Helmfile, unless the releases are to be removed first:
-/// what proves them ours must outlive a deletion in the foreground (RULES 17).
+/// what proves them ours must outlive a deletion in the foreground (RULES 17). Without an object, all of them have the name
+/// of the ConfigMap.
 pub(super) async fn place(
     subject: &Subject,
     spec: &HelmfileSpec,
@@ -226,6 +216,10 @@ pub(super) async fn place(
     what: &str,
 ) -> Result<Place, PassError> {
     let home = link.home().await?;
+    if let Memory::ConfigMap { namespace, name } = &subject.memory {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        return Ok(Place { client: home.client.clone(), namespace, name, owner: None });
+    }
     let owner = match (&subject.memory, spec.deletion_policy) {
         (Memory::Object { uid }, DeletionPolicy::Orphan) => serde_json::from_value(json!({
             "apiVersion": names::API_VERSION, "kind": names::KIND, "name": subject.name, "uid": uid,

@@ -29,7 +29,6 @@ use crate::{
         ledger::{
             ReleaseId,
             lease::{self, Claim},
-            store::Place,
         },
     },
     process::{self, Finished, SessionError},
@@ -288,13 +287,7 @@ async fn release(claim: Option<Claim>) {
 async fn claim(delivery: &Delivery<'_>) -> Result<Option<Claim>, PassError> {
     let Delivery { applier, subject, spec, link, stop, .. } = delivery;
     let place = match &subject.memory {
-        Memory::Object { .. } => place(subject, spec, link, names::LEASE).await?,
-        Memory::ConfigMap { namespace, name } => Place {
-            client: link.home().await?.client.clone(),
-            namespace: namespace.clone(),
-            name: name.clone(),
-            owner: None,
-        },
+        Memory::Object { .. } | Memory::ConfigMap { .. } => place(subject, spec, link, names::LEASE).await?,
         // The lock of the folder is enough, and there is nobody else who would know of this one.
         Memory::Folder(_) | Memory::Nothing => return Ok(None),
     };

@@ -13,7 +13,7 @@ use crate::{
     helmfile::{
         api::DriftIgnore,
         diff,
-        helm::{cluster::Cluster, marks},
+        helm::{cluster::Cluster, live::said, marks},
         ledger::ReleaseId,
     },
     object::{Gvk, Key, ObjectRef},
@@ -124,16 +124,7 @@ async fn compare(
             fields if fields.is_empty() => State::Same,
             fields => State::Drifted(fields),
         },
-        Err(error) if object.gvk.kind == "Secret" => State::Unknown(without_words(&error)),
-        Err(error) => State::Unknown(describe(&error)),
-    }
-}
-
-/// What the API server says about a Secret may quote one.
-fn without_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!("{} {}", status.code, status.reason).trim().to_owned(),
-        error => describe(error),
+        Err(error) => State::Unknown(said(object, &error)),
     }
 }
 

@@ -162,7 +162,7 @@ fn refused(object: &ObjectRef, error: &kube::Error) -> String {
 }
 
 /// What the API server said. What it says about a Secret may quote one, so only the sort of it is told then.
-fn said(object: &ObjectRef, error: &kube::Error) -> String {
+pub fn said(object: &ObjectRef, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if object.gvk.kind.eq_ignore_ascii_case("Secret") => {
             format!("{} {}", status.code, status.reason).trim().to_owned()
