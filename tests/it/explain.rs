@@ -218,7 +218,10 @@ async fn forward(stream: TcpStream, target: SocketAddr) {
     }
     let Ok(mut pod) = TcpStream::connect(target).await else {
         socket.send(Message::binary(b"\x01connection refused in the pod".to_vec())).await.unwrap();
-        return socket.close(None).await.unwrap();
+        socket.close(None).await.unwrap();
+        // A socket closed over a request that nobody has read resets the connection, and with it what was said.
+        while let Some(Ok(_)) = socket.next().await {}
+        return;
     };
     let mut buffer = vec![0; 512];
     loop {
